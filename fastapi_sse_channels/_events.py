@@ -1,0 +1,263 @@
+"""The event union of a manager: checked once when it is defined, then used to encode."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    PydanticSchemaGenerationError,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticSerializationError
+from typing_extensions import TypeAliasType, TypeForm
+
+from ._errors import ConfigurationError, EventTooLargeError, InvalidEventError
+from ._wire import name_problem
+
+T = TypeVar("T")
+
+_HOW = (
+    "declare `Event = Annotated[A | B, Field(discriminator='type')]`, where every member is a "
+    "pydantic model with a field such as `type: Literal['a'] = 'a'`"
+)
+
+
+class EventSchema(Generic[T]):
+    """A checked union of pydantic models told apart by a literal field.
+
+    Attributes:
+        event_type: What the user declared.
+        name: The name the union was declared with, if it has one (`type X = …`, `RootModel`).
+        discriminator: The field whose literal names an event.
+        names: Every event name of the union.
+    """
+
+    def __init__(self, event_type: TypeForm[T], *, max_event_bytes: int) -> None:
+        """Check the declaration.
+
+        Args:
+            event_type: A pydantic model, or an annotated union of them.
+            max_event_bytes: Largest encoded event, in bytes.
+
+        Raises:
+            ConfigurationError: A member cannot be told apart, or has a name that the wire
+                does not allow.
+        """
+        self.event_type = event_type
+        self.max_event_bytes = max_event_bytes
+        self.name, bare = _unwrap(event_type)
+        members, declared = _members(bare)
+        self.discriminator = declared or _common_literal(members)
+        self.names = _event_names(members, self.discriminator)
+        self._adapter: TypeAdapter[T] = _adapter(event_type)
+        self._encoders = {member: TypeAdapter(member) for member in members}
+        self._attribute = {member: _field_of(member, self.discriminator)[0] for member in members}
+
+    def validate(self, event: object) -> BaseModel:
+        """Return the event as one of the union's models.
+
+        Args:
+            event: A model of the union, or a mapping that validates as one.
+
+        Raises:
+            InvalidEventError: It is neither.
+        """
+        if type(event) in self._encoders:
+            return cast("BaseModel", event)
+        if not isinstance(event, Mapping):
+            expected = " | ".join(member.__name__ for member in self._encoders)
+            msg = (
+                f"{type(event).__name__} is not an event of this channel; "
+                f"publish one of {expected}, or a dict that validates as one"
+            )
+            raise InvalidEventError(msg)
+        try:
+            validated: Any = self._adapter.validate_python(event)
+        except ValidationError as error:
+            raise InvalidEventError(str(error)) from error
+        model: BaseModel = validated.root if isinstance(validated, RootModel) else validated
+        return model
+
+    def encode(self, event: object) -> tuple[str, bytes]:
+        """Validate an event and encode it.
+
+        Returns:
+            Its name, and one line of compact JSON.
+
+        Raises:
+            InvalidEventError: It is not an event of this union, or JSON cannot carry it
+                unchanged.
+            EventTooLargeError: It is longer than `max_event_bytes`.
+        """
+        model = self.validate(event)
+        member = type(model)
+        try:
+            # by alias: the OpenAPI document that clients are generated from is by alias too
+            data = self._encoders[member].dump_json(model, by_alias=True, warnings="error")
+        except (PydanticSerializationError, ValueError) as error:
+            msg = f"{member.__name__} cannot be encoded: {error}"
+            raise InvalidEventError(msg) from error
+        # pydantic writes NaN and the infinities as null unless told otherwise; the cheap look at
+        # the bytes spares most events the walk
+        if (b"null" in data or b"NaN" in data or b"Infinity" in data) and (
+            path := _non_finite(model)
+        ):
+            msg = (
+                f"{member.__name__}{path} is not a finite number, which JSON cannot carry; "
+                "use None or a string"
+            )
+            raise InvalidEventError(msg)
+        if len(data) > self.max_event_bytes:
+            msg = (
+                f"{member.__name__} is {len(data)} bytes long, max_event_bytes is "
+                f"{self.max_event_bytes}; publish a reference and let clients fetch the rest, or "
+                "raise the limit"
+            )
+            raise EventTooLargeError(msg)
+        name = getattr(model, self._attribute[member])
+        return (name.value if isinstance(name, Enum) else name), data
+
+    def decode(self, data: bytes) -> T:
+        """Return the event that `encode` wrote.
+
+        Raises:
+            InvalidEventError: The bytes are not an event of this union.
+        """
+        try:
+            return self._adapter.validate_json(data)
+        except ValidationError as error:
+            raise InvalidEventError(str(error)) from error
+
+
+def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
+    try:
+        return TypeAdapter(event_type)
+    except (PydanticSchemaGenerationError, TypeError) as error:
+        msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
+        raise ConfigurationError(msg) from error
+
+
+def _unwrap(event_type: Any) -> tuple[str | None, Any]:
+    """Take the declared name off a type alias or root model."""
+    alias_types = tuple(
+        alias for alias in (TypeAliasType, getattr(types, "TypeAliasType", None)) if alias
+    )
+    if isinstance(event_type, alias_types) or hasattr(event_type, "__value__"):
+        return event_type.__name__, event_type.__value__
+    if isinstance(event_type, type) and issubclass(event_type, RootModel):
+        field = event_type.model_fields["root"]
+        bare: Any = field.annotation
+        if field.discriminator is not None:
+            bare = Annotated[bare, field]
+        return event_type.__name__, bare
+    return None, event_type
+
+
+def _members(bare: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
+    """List the models of a union, with the discriminator it declares."""
+    declared = None
+    if get_origin(bare) is Annotated:
+        bare, *metadata = get_args(bare)
+        for item in metadata:
+            found = item.discriminator if isinstance(item, FieldInfo) else None
+            if found is not None and not isinstance(found, str):
+                msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
+                raise ConfigurationError(msg)
+            declared = found or declared
+    return tuple(_flatten(bare)), declared
+
+
+def _flatten(annotation: Any) -> Iterator[type[BaseModel]]:
+    if get_origin(annotation) in {Union, types.UnionType}:
+        for argument in get_args(annotation):
+            yield from _members(_unwrap(argument)[1])[0]
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        msg = f"{annotation!r} is not a pydantic model; {_HOW}"
+        raise ConfigurationError(msg)
+
+
+def _common_literal(members: tuple[type[BaseModel], ...]) -> str:
+    """Find the one literal field that all members share."""
+    shared = [
+        name
+        for name, field in members[0].model_fields.items()
+        if all(name in member.model_fields for member in members)
+        and get_origin(field.annotation) is Literal
+    ]
+    if len(shared) != 1:
+        names = ", ".join(member.__name__ for member in members)
+        found = f"candidates: {', '.join(shared)}" if shared else "there is none"
+        msg = f"{names} need one literal field that names the event ({found}); {_HOW}"
+        raise ConfigurationError(msg)
+    return shared[0]
+
+
+def _event_names(members: tuple[type[BaseModel], ...], discriminator: str) -> tuple[str, ...]:
+    names: dict[str, type[BaseModel]] = {}
+    for member in members:
+        for name in _literals(member, discriminator):
+            if name in names:
+                msg = f"{names[name].__name__} and {member.__name__} are both named {name!r}"
+                raise ConfigurationError(msg)
+            names[name] = member
+    return tuple(names)
+
+
+def _literals(member: type[BaseModel], discriminator: str) -> Iterator[str]:
+    _, field = _field_of(member, discriminator)
+    if get_origin(field.annotation) is not Literal:
+        msg = (
+            f"{member.__name__}.{discriminator} is not a Literal; write "
+            f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
+        )
+        raise ConfigurationError(msg)
+    for argument in get_args(field.annotation):
+        name = argument.value if isinstance(argument, Enum) else argument
+        if not isinstance(name, str):
+            msg = f"{member.__name__}.{discriminator} is {name!r}; an event's name is a string"
+            raise ConfigurationError(msg)
+        if (problem := name_problem(name)) is not None:
+            msg = f"{member.__name__} cannot be named {name!r}: it {problem}; choose another name"
+            raise ConfigurationError(msg)
+        yield name
+
+
+def _field_of(member: type[BaseModel], discriminator: str) -> tuple[str, FieldInfo]:
+    # a discriminator may be given by the name on the wire (alias) or in Python
+    for name, field in member.model_fields.items():
+        if discriminator in {name, field.alias}:
+            return name, field
+    msg = (
+        f"{member.__name__} has no field {discriminator!r}; write "
+        f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
+    )
+    raise ConfigurationError(msg)
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+
+def _non_finite(value: Any, path: str = "") -> str:
+    """Return the path of the first NaN or infinity inside a value."""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else path
+    if isinstance(value, BaseModel):
+        children = ((f".{name}", child) for name, child in value)
+    elif isinstance(value, Mapping):
+        children = ((f"[{key!r}]", child) for key, child in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        children = ((f"[{index}]", child) for index, child in enumerate(value))
+    else:
+        return ""
+    return next((found for at, child in children if (found := _non_finite(child, path + at))), "")

@@ -1,0 +1,174 @@
+"""What a manager runs on one event loop: feeds, sessions, fan-out, pings and the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from ._errors import DrainingError, SessionLimitError
+from ._fanout import Fanout, Pinger
+from ._feed import Feed
+from ._signals import SignalChain
+
+if TYPE_CHECKING:
+    from ._feed import Reader
+    from ._log import Retention
+    from ._session import Session
+    from ._subscription import Subscription
+    from .brokers import Broker
+
+# A healthy client takes its last bytes at once; the rest would only hold up the shutdown.
+_DRAIN_GRACE = 0.5
+
+
+class Hub:
+    """The running part of a manager, bound to one event loop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        retention: Retention,
+        *,
+        ping_interval: float | None,
+        max_sessions: int | None,
+    ) -> None:
+        """Bind to the running event loop."""
+        self.loop = asyncio.get_running_loop()
+        self.sessions: dict[Session[Any], None] = {}
+        self.subscriptions: dict[Subscription[Any], None] = {}
+        self.is_draining = False
+        self.fanout = Fanout(self.loop)
+        self._broker = broker
+        self._retention = retention
+        self._max_sessions = max_sessions
+        self._thread = threading.get_ident()
+        self._pinger = Pinger(self.loop, ping_interval, self.fanout) if ping_interval else None
+        self._feeds: dict[str, Feed] = {}
+        self._is_started = False
+        self._signals = SignalChain(self._on_signal)
+        self._draining: asyncio.Task[None] | None = None
+        self._all_gone = asyncio.Event()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether anything would be lost by leaving this hub for another event loop."""
+        return (self._is_started or bool(self._feeds)) and self.loop.is_running()
+
+    def start(self) -> None:
+        """Accept streams, and hear of the server's shutdown."""
+        self._is_started = True
+        self.is_draining = False
+        self._draining = None
+        self._signals.install()
+
+    def stop(self) -> None:
+        """Undo `start`; sessions are expected to be gone."""
+        self._is_started = False
+        self._signals.uninstall()
+
+    def feed(self, key: str) -> Feed | None:
+        """Return the feed of a channel that is followed here."""
+        return self._feeds.get(key)
+
+    @asynccontextmanager
+    async def following(self, key: str) -> AsyncIterator[Feed]:
+        """Follow a channel; its log is complete inside the block.
+
+        Raises:
+            DrainingError: The streams of this process are being ended.
+            BrokerError: The broker cannot follow the channel.
+        """
+        if self.is_draining:
+            msg = "the streams of this process are being ended; connect to another one"
+            raise DrainingError(msg)
+        feed = self._feeds.get(key)
+        if feed is None:
+            feed = self._feeds[key] = Feed(key, self.fanout.mark)
+            feed.ready = self.loop.create_task(self._follow(feed))
+        feed.users += 1
+        try:
+            assert feed.ready is not None
+            # shielded: it also belongs to everyone else who waits for this channel
+            await asyncio.shield(feed.ready)
+            yield feed
+        finally:
+            self._release(feed)
+
+    def check_limit(self) -> None:
+        """Refuse a session too many.
+
+        Raises:
+            SessionLimitError: `max_sessions` are open.
+        """
+        if self._max_sessions is not None and len(self.sessions) >= self._max_sessions:
+            msg = f"max_sessions={self._max_sessions} streams are open in this process"
+            raise SessionLimitError(msg)
+
+    def add(self, session: Session[Any], feed: Feed) -> None:
+        """Count a session and keep it from looking idle."""
+        self._signals.install()
+        self.sessions[session] = None
+        self._all_gone.clear()
+        feed.session_count += 1
+        if self._pinger is not None:
+            self._pinger.add(session)
+
+    def discard(self, session: Session[Any], feed: Feed) -> None:
+        """Forget a session."""
+        del self.sessions[session]
+        feed.session_count -= 1
+        feed.discard(session)
+        if self._pinger is not None:
+            self._pinger.discard(session)
+        if not self.sessions:
+            self._all_gone.set()
+
+    def wake(self, reader: Reader) -> None:
+        """Flush one reader soon; callable from any thread."""
+        if threading.get_ident() == self._thread:
+            self.fanout.mark_reader(reader)
+        else:
+            self.loop.call_soon_threadsafe(self.fanout.mark_reader, reader)
+
+    async def drain(self) -> None:
+        """End every stream of this process and wait until they are gone."""
+        await asyncio.shield(self._begin_drain())
+
+    def _on_signal(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> asyncio.Task[None]:
+        self.is_draining = True
+        if self._draining is None:
+            self._draining = self.loop.create_task(self._drain())
+        return self._draining
+
+    async def _drain(self) -> None:
+        for subscription in tuple(self.subscriptions):
+            subscription.end()
+        for session in tuple(self.sessions):
+            session.close("shutdown", reconnect=True)
+        if self.sessions:
+            try:
+                async with asyncio.timeout(_DRAIN_GRACE):
+                    await self._all_gone.wait()
+            except TimeoutError:
+                for session in tuple(self.sessions):
+                    session.abort()
+                await self._all_gone.wait()
+
+    async def _follow(self, feed: Feed) -> None:
+        feed.log = await self._broker.subscribe(feed.key, self._retention, feed.notify)
+
+    def _release(self, feed: Feed) -> None:
+        feed.users -= 1
+        if feed.users:
+            return
+        del self._feeds[feed.key]
+        assert feed.ready is not None
+        feed.ready.cancel()
+        self._broker.unsubscribe(feed.key)

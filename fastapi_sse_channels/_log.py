@@ -1,0 +1,199 @@
+"""The log of a channel: a short, bounded tail of encoded events.
+
+History, replay, slow-client protection and gap detection are all one question put to this
+class: what follows this position? Pure; the clock is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from ._position import Position, start_of
+from ._wire import frame
+
+ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a channel's past is kept.
+
+    Attributes:
+        size: Entries at most.
+        max_bytes: Bytes of encoded events at most; the newest entry always stays.
+        ttl: Seconds an entry is kept.
+    """
+
+    size: int
+    max_bytes: int
+    ttl: float
+
+
+class Entry(NamedTuple):
+    """One stored event.
+
+    Attributes:
+        offset: Its number within the epoch.
+        nonce: See `Position.nonce`.
+        frame: The bytes every session gets.
+        stored_at: Seconds on the clock of the log's owner.
+    """
+
+    offset: int
+    nonce: str
+    frame: bytes
+    stored_at: float
+
+
+class Gap(NamedTuple):
+    """Continuity after a position cannot be proven."""
+
+    reason: ResetReason
+
+
+class Log:
+    """Entries of one epoch, contiguous from `floor` (exclusive) to `top` (inclusive)."""
+
+    __slots__ = (
+        "_entries",
+        "_floor",
+        "_gap_reason",
+        "_joined",
+        "_size",
+        "nbytes",
+        "retention",
+        "top",
+    )
+
+    def __init__(self, retention: Retention, top: Position) -> None:
+        """Start empty at a position; `start_of(new_epoch())` for a new channel."""
+        self.retention = retention
+        self.restart(top)
+
+    def restart(self, top: Position) -> None:
+        """Forget every entry and go on after another position."""
+        self._entries: deque[Entry] = deque()
+        self._floor = top
+        self._gap_reason: ResetReason = "trimmed"
+        self._joined: dict[int, bytes] = {}
+        self.nbytes = 0
+        self.top = top
+
+    def __len__(self) -> int:
+        """Count the entries held."""
+        return len(self._entries)
+
+    @property
+    def epoch(self) -> str:
+        """The incarnation of this log."""
+        return self.top.epoch
+
+    @property
+    def floor(self) -> Position:
+        """The oldest position from which a reader can go on."""
+        return self._floor
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries held, oldest first."""
+        return tuple(self._entries)
+
+    def append(self, body: bytes, nonce: str, now: float) -> Position:
+        """Store an event after the last one and drop what the retention no longer keeps.
+
+        Args:
+            body: What `event_body` encoded.
+            nonce: The entry's nonce.
+            now: Seconds on the owner's clock.
+        """
+        top = Position(self.top.epoch, self.top.offset + 1, nonce)
+        entry = Entry(top.offset, nonce, frame(top.event_id, body), now)
+        self._entries.append(entry)
+        self.nbytes += len(entry.frame)
+        self.top = top
+        self._joined.clear()
+        self._trim()
+        self.expire(now)
+        return top
+
+    def expire(self, now: float) -> None:
+        """Drop the entries older than the retention's `ttl`."""
+        oldest = now - self.retention.ttl
+        while self._entries and self._entries[0].stored_at <= oldest:
+            self._drop("expired")
+
+    def gap(self, cursor: Position) -> Gap | None:
+        """Say why a reader cannot go on from a position, or `None` if it can."""
+        if cursor.epoch != self.top.epoch:
+            return Gap("epoch")
+        if cursor.offset > self.top.offset:
+            return Gap("ahead")
+        if cursor.offset < self._floor.offset:
+            return Gap(self._gap_reason)
+        if cursor.nonce != self.nonce_at(cursor.offset):
+            # the offset was given out twice: the store went back to an older state and on
+            return Gap("epoch")
+        return None
+
+    def reaches(self, offset: int) -> bool:
+        """Whether a reader of this epoch at this offset can go on."""
+        return offset >= self._floor.offset
+
+    def after(self, offset: int) -> bytes:
+        """Return the frames that follow an offset, as one block of bytes.
+
+        Readers at the same offset get the very same object until the next `append`.
+        """
+        joined = self._joined.get(offset)
+        if joined is None:
+            joined = b"".join(entry.frame for entry in self.entries_after(offset))
+            self._joined[offset] = joined
+        return joined
+
+    def entries_after(self, offset: int) -> list[Entry]:
+        """Return the entries that follow an offset, oldest first."""
+        # from the right: readers are near the top, and a deque is slow in the middle
+        tail = list(islice(reversed(self._entries), self.top.offset - offset))
+        tail.reverse()
+        return tail
+
+    def floor_after(self, nbytes: int) -> int:
+        """Return the floor's offset if `nbytes` more were appended."""
+        floor = self._floor.offset
+        kept = len(self._entries) + 1
+        held = self.nbytes + nbytes
+        for entry in self._entries:
+            if kept <= self.retention.size and held <= self.retention.max_bytes:
+                break
+            floor = entry.offset
+            kept -= 1
+            held -= len(entry.frame)
+        return floor
+
+    def nonce_at(self, offset: int) -> str:
+        """Return the nonce of an offset from the floor to the top."""
+        if offset == self._floor.offset:
+            return self._floor.nonce
+        if offset == self.top.offset:
+            return self.top.nonce
+        return self._entries[offset - self._floor.offset - 1].nonce
+
+    def _trim(self) -> None:
+        while len(self._entries) > 1 and (
+            len(self._entries) > self.retention.size or self.nbytes > self.retention.max_bytes
+        ):
+            self._drop("trimmed")
+
+    def _drop(self, reason: ResetReason) -> None:
+        entry = self._entries.popleft()
+        self.nbytes -= len(entry.frame)
+        self._floor = Position(self.top.epoch, entry.offset, entry.nonce)
+        self._gap_reason = reason
+
+
+def new_log(retention: Retention, epoch: str) -> Log:
+    """Start an empty log."""
+    return Log(retention, start_of(epoch))

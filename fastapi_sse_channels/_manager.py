@@ -1,0 +1,355 @@
+"""The channels of one kind of resource."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+from fastapi import Path
+from pydantic import BeforeValidator
+from typing_extensions import TypeForm
+
+from . import _wire
+from ._channel import Channel
+from ._errors import BrokerError, ConfigurationError
+from ._events import EventSchema
+from ._hub import Hub
+from ._keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
+from ._log import Retention
+from ._position import MAX_ID_LENGTH
+from ._publisher import Publisher
+from ._session import SlowPolicy, StreamSettings
+from ._subscription import Subscription
+from .brokers import Broker, MemoryBroker
+
+if TYPE_CHECKING:
+    from typing import Literal
+    from uuid import UUID
+
+    from ._session import Session
+
+    EventNames = Literal["none", "discriminator"]
+
+T = TypeVar("T")
+
+
+class ChannelManager(Generic[T]):
+    """Typed channels of one kind of resource: what is published reaches every open stream.
+
+    One manager is made when the program is loaded, and used by routers and handlers. It binds to
+    the event loop that first uses it, and to the next one when that loop is closed.
+    """
+
+    def __init__(
+        self,
+        event_type: TypeForm[T],
+        *,
+        key_prefix: str,
+        key_suffix: str = "events",
+        broker: str | Broker = "memory://",
+        name: str | None = None,
+        event_names: EventNames = "none",
+        history_size: int = 256,
+        history_bytes: int = 1024 * 1024,
+        history_ttl: float = 300.0,
+        max_event_bytes: int = 256 * 1024,
+        ping_interval: float | None = 15.0,
+        retry: int = 2_000,
+        send_timeout: float = 15.0,
+        slow_after: float = 1.0,
+        slow_policy: SlowPolicy = "reset",
+        drain_spread: float = 5.0,
+        max_sessions: int | None = 10_000,
+    ) -> None:
+        """Check the event union and prepare its channels.
+
+        Args:
+            event_type: `Annotated[A | B, Field(discriminator="type")]`, or one model.
+            key_prefix: With `key_suffix`, what tells this manager's channels from others'.
+            key_suffix: The other half.
+            broker: `"memory://"` for one process, or a broker object.
+            name: The union's name in the OpenAPI document; from the key parts by default.
+            event_names: `"discriminator"` names events on the wire, for htmx and
+                `addEventListener`; by default `onmessage` gets them all.
+            history_size: Events kept for each channel.
+            history_bytes: Bytes of events kept for each channel.
+            history_ttl: Seconds an event is kept, and a channel that nobody uses.
+            max_event_bytes: Largest encoded event.
+            ping_interval: Seconds of silence before a ping; `None` for no pings.
+            retry: Milliseconds after which clients reconnect, spread by half around it.
+            send_timeout: Seconds after which a client that reads nothing is dropped.
+            slow_after: Seconds for which publishing waits for a client that would be overrun.
+            slow_policy: Whether an overrun client gets a reset, or has its stream closed.
+            drain_spread: Seconds over which clients come back after a shutdown.
+            max_sessions: Streams of this process; more are answered 503.
+
+        Raises:
+            ConfigurationError: The union or a value cannot work; the message names the fix.
+        """
+        _check_positive(
+            history_size=history_size,
+            history_bytes=history_bytes,
+            history_ttl=history_ttl,
+            max_event_bytes=max_event_bytes,
+            retry=retry,
+            send_timeout=send_timeout,
+            slow_after=slow_after,
+        )
+        if ping_interval is not None:
+            _check_positive(ping_interval=ping_interval)
+        self.schema = EventSchema(event_type, max_event_bytes=max_event_bytes)
+        self.keys = KeySpace(key_prefix, key_suffix)
+        self.name = name or self.schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event"
+        self.broker = _broker(broker)
+        self.retention = Retention(history_size, history_bytes, history_ttl)
+        self.stream_settings = StreamSettings(
+            ping_interval=ping_interval,
+            send_timeout=send_timeout,
+            slow_after=slow_after,
+            slow_policy=slow_policy,
+            retry=lambda: int(retry * random.uniform(0.5, 1.5)),
+            drain_retry=lambda: int(500 + 1000 * random.uniform(0, drain_spread)),
+        )
+        self._named_on_wire = event_names == "discriminator"
+        self._max_sessions = max_sessions
+        self._running: Hub | None = None
+        self._starts = 0
+        self.broker.claim(self.keys.name)
+
+    def __repr__(self) -> str:
+        """Show the channels' key and the sessions of this process."""
+        sessions = len(self._running.sessions) if self._running else 0
+        return f"<ChannelManager {self.keys.name} sessions={sessions}>"
+
+    def channel(self, resource_id: str | int | UUID) -> Channel[T]:
+        """Return the channel of a resource.
+
+        Raises:
+            InvalidResourceIdError: The id cannot name a channel.
+        """
+        return Channel(self, checked_resource_id(resource_id), self.keys.key(resource_id))
+
+    async def publish(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        *,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Send an event to every stream of a resource, and keep it for those that come back.
+
+        Waits only where streams that keep up would be overrun.
+
+        Args:
+            resource_id: Whose channel.
+            event: A model of the union, or a mapping that validates as one.
+            idempotency_key: Publishing again with the same key within five minutes stores
+                nothing new and returns the first id.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            InvalidEventError: Refused before anything was stored.
+            InvalidResourceIdError: The id cannot name a channel.
+            PublishError: The broker could not confirm that the event is stored.
+        """
+        key = self.keys.key(resource_id)
+        body = self.encode(event)
+        hub = self._hub_for_publishing()
+        if hub.loop is asyncio.get_running_loop():
+            return await self._publish(hub, key, body, idempotency_key)
+        # streams live on another thread's loop: TestClient does this, and background threads
+        future = asyncio.run_coroutine_threadsafe(
+            self._publish(hub, key, body, idempotency_key), hub.loop
+        )
+        return await asyncio.wrap_future(future)
+
+    def publish_sync(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        *,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Publish from any thread but the event loop's, and wait until it is stored.
+
+        Raises:
+            BrokerError: The manager is not used by a running application yet.
+            WrongThreadError: Called on the event loop's thread.
+        """
+        loop = self._running.loop if self._running else None
+        if loop is None or not loop.is_running():
+            msg = (
+                "no event loop runs this manager; call publish_sync while the application is up, "
+                "with its lifespan hook (the router or sse_lifespan) in place"
+            )
+            raise BrokerError(msg)
+        publisher = Publisher(self, loop)
+        return publisher.publish_sync(resource_id, event, idempotency_key=idempotency_key)
+
+    def subscribe(
+        self, resource_id: str | int | UUID, *, last_event_id: str | None = None
+    ) -> Subscription[T]:
+        """Follow a resource's channel inside Python; see `Channel.subscribe`."""
+        return Subscription(
+            self.hub,
+            self.keys.key(resource_id),
+            self.schema,
+            last_event_id=last_event_id,
+            slow_after=self.stream_settings.slow_after,
+        )
+
+    def session_count(self, resource_id: str | int | UUID) -> int:
+        """Count the streams of a resource in this process."""
+        feed = self._running.feed(self.keys.key(resource_id)) if self._running else None
+        return 0 if feed is None else feed.session_count
+
+    async def total_session_count(self, resource_id: str | int | UUID) -> int:
+        """Count the streams of a resource in all processes."""
+        return self.session_count(resource_id)
+
+    def sessions(self, resource_id: str | int | UUID) -> tuple[Session[T], ...]:
+        """Return the streams of a resource in this process."""
+        key = self.keys.key(resource_id)
+        sessions = self._running.sessions if self._running else ()
+        return tuple(session for session in sessions if session.channel.key == key)
+
+    def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
+        """Free what this process keeps of a channel without streams, its history included.
+
+        Happens by itself once a channel was not used for `history_ttl`.
+
+        Returns:
+            Whether there was something to free.
+        """
+        return self.broker.forget(self.keys.key(resource_id))
+
+    async def publisher(self) -> Publisher[T]:
+        """Provide a publisher: `Annotated[Publisher[E], Depends(manager.publisher)]`."""
+        return Publisher(self, asyncio.get_running_loop())
+
+    def channel_for(self, parameter: str) -> Callable[..., Awaitable[Channel[T]]]:
+        """Make a dependency that provides the channel named by a path parameter.
+
+        Args:
+            parameter: The path parameter that holds the resource id.
+        """
+
+        async def channel(**path: str) -> Channel[T]:
+            return self.channel(path[parameter])
+
+        channel.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                inspect.Parameter(
+                    parameter,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    annotation=Annotated[
+                        str,
+                        # a path converter such as {id:int} hands over what it converted
+                        BeforeValidator(str),
+                        Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
+                    ],
+                )
+            ]
+        )
+        return channel
+
+    async def start(self) -> None:
+        """Start the broker and accept streams; `sse_lifespan` and the router call it. Counted.
+
+        Raises:
+            BrokerError: The broker's store cannot be used.
+        """
+        await self.broker.start()
+        self._starts += 1
+        self.hub.start()
+
+    async def stop(self) -> None:
+        """Undo one `start`; the last one ends every stream and releases the broker."""
+        self._starts -= 1
+        if not self._starts and self._running is not None:
+            await self._running.drain()
+            self._running.stop()
+            self._running = None
+        await self.broker.stop()
+
+    async def drain(self) -> None:
+        """End every stream of this process and refuse new ones until the next `start`.
+
+        Clients are told to come back spread over `drain_spread`. Happens by itself on SIGTERM
+        and SIGINT.
+        """
+        await self.hub.drain()
+
+    @property
+    def hub(self) -> Hub:
+        """What runs on the current event loop.
+
+        Raises:
+            BrokerError: Streams are open on another running event loop.
+        """
+        hub = self._running
+        if hub is not None and hub.loop is asyncio.get_running_loop():
+            return hub
+        if hub is not None and hub.is_in_use:
+            msg = (
+                f"{self!r} has open streams on another event loop; use one loop for streams, in "
+                "tests `with TestClient(app) as client:`"
+            )
+            raise BrokerError(msg)
+        if hub is not None:
+            hub.stop()
+        self._running = Hub(
+            self.broker,
+            self.retention,
+            ping_interval=self.stream_settings.ping_interval,
+            max_sessions=self._max_sessions,
+        )
+        return self._running
+
+    def encode(self, event: object) -> bytes:
+        """Validate an event and encode what every session gets of it.
+
+        Raises:
+            InvalidEventError: It is not an event of this union.
+        """
+        name, data = self.schema.encode(event)
+        return _wire.event_body(data, name if self._named_on_wire else None)
+
+    def _hub_for_publishing(self) -> Hub:
+        hub = self._running
+        return hub if hub is not None and hub.is_in_use else self.hub
+
+    async def _publish(self, hub: Hub, key: str, body: bytes, idempotency_key: str | None) -> str:
+        feed = hub.feed(key)
+        if feed is not None and feed.is_ready:
+            await feed.make_room(len(body) + MAX_ID_LENGTH, self.stream_settings.slow_after)
+        position = await self.broker.publish(
+            key, body, self.retention, idempotency_key=idempotency_key
+        )
+        return position.event_id
+
+
+def _broker(broker: str | Broker) -> Broker:
+    if isinstance(broker, Broker):
+        return broker
+    if broker == "memory://":
+        return MemoryBroker()
+    msg = f"broker={broker!r} is not known; use 'memory://' or a Broker object"
+    raise ConfigurationError(msg)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            msg = f"{name}={value!r} must be greater than 0"
+            raise ConfigurationError(msg)
+
+
+def _pascal(text: str) -> str:
+    words = "".join(c if c.isalnum() and c.isascii() else " " for c in text).split()
+    return "".join(word[:1].upper() + word[1:] for word in words)

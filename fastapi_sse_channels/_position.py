@@ -1,0 +1,91 @@
+"""Positions in a channel's log, and the event ids that carry them.
+
+An id is `<epoch>.<offset>.<nonce>`, followed by `~` while the initial event that belongs to
+the position has not been sent. Clients treat the whole as opaque.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import string
+from typing import NamedTuple
+
+_ALPHABET = string.ascii_letters + string.digits
+
+# A Last-Event-ID with other characters, or longer than 128 bytes, makes a browser send a CORS
+# preflight on every reconnect (WHATWG Fetch, "CORS-safelisted request-header").
+_ID = re.compile(r"([A-Za-z0-9]{1,32})\.(0|[1-9][0-9]{0,15})\.([A-Za-z0-9]{1,16})(~?)", re.ASCII)
+MAX_ID_LENGTH = 128
+
+
+class Position(NamedTuple):
+    """The place after one entry of one incarnation of a log.
+
+    Attributes:
+        epoch: Names the incarnation; a log that lost its entries starts a new one.
+        offset: Entries of this epoch up to here, contiguous from 1; 0 is "before the first".
+        nonce: Drawn for each entry. A failover may use offsets again under the same epoch;
+            the nonce tells such an entry from the one the client saw.
+    """
+
+    epoch: str
+    offset: int
+    nonce: str
+
+    @property
+    def event_id(self) -> str:
+        """The id that a client sends back to go on from here."""
+        return f"{self.epoch}.{self.offset}.{self.nonce}"
+
+
+class Resume(NamedTuple):
+    """What a client's last event id says.
+
+    Attributes:
+        position: Where the client stands.
+        awaits_initial: The initial event of that position never reached the client.
+    """
+
+    position: Position
+    awaits_initial: bool
+
+
+def parse_event_id(event_id: str) -> Resume | None:
+    """Read a client's last event id.
+
+    Returns:
+        `None` for anything this library did not write.
+    """
+    if len(event_id) > MAX_ID_LENGTH:
+        return None
+    match = _ID.fullmatch(event_id)
+    if match is None:
+        return None
+    epoch, offset, nonce, mark = match.groups()
+    return Resume(Position(epoch, int(offset), nonce), bool(mark))
+
+
+def awaiting_initial(event_id: str) -> str:
+    """Mark an id whose initial event is still to come.
+
+    A client that drops between `stream-open` and the initial event would otherwise come back
+    as resumed, and never be sent the state it starts from.
+    """
+    return event_id + "~"
+
+
+def new_epoch() -> str:
+    """Draw the name of a log's incarnation (62**12 of them)."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def new_nonce() -> str:
+    """Draw an entry's nonce; it guards against accidents, not attacks."""
+    return f"{random.getrandbits(32):08x}"
+
+
+def start_of(epoch: str) -> Position:
+    """The position before the first entry of an epoch."""
+    return Position(epoch, 0, "0")

@@ -1,0 +1,384 @@
+"""One open stream: a cursor into a channel's log, and a way to send."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from . import _wire
+from ._errors import SnapshotTooSlowError
+from ._position import Position, awaiting_initial
+from ._transport import transport_behind
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Send
+
+    from ._channel import Channel
+    from ._feed import Feed, Reader
+    from ._log import ResetReason
+    from ._wire import CloseReason
+
+T = TypeVar("T")
+SlowPolicy = Literal["reset", "close"]
+Snapshot = Callable[[], Awaitable[Sequence[bytes]]]
+
+logger = logging.getLogger("fastapi_sse_channels")
+
+# A snapshot that takes longer than the log is deep is stale before it is sent.
+_SNAPSHOT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What the sessions of a manager have in common; times in seconds, `retry` in ms."""
+
+    ping_interval: float | None
+    send_timeout: float
+    slow_after: float
+    slow_policy: SlowPolicy
+    retry: Callable[[], int]
+    drain_retry: Callable[[], int]
+
+
+class Session(Generic[T]):
+    """One open stream, as handed to `on_connect` and `on_disconnect`.
+
+    Attributes:
+        id: Names the session in this process's logs.
+        channel: The channel it streams.
+        last_event_id: What the client sent.
+        resumed: Whether it continues after `last_event_id`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_epoch",
+        "_feed",
+        "_is_ended",
+        "_is_ping_due",
+        "_load_initial",
+        "_on_end",
+        "_reset",
+        "_send",
+        "_settings",
+        "_stuck_since",
+        "_wake",
+        "channel",
+        "id",
+        "last_event_id",
+        "offset",
+        "ping_slot",
+        "resumed",
+        "written_at",
+    )
+
+    def __init__(
+        self,
+        channel: Channel[T],
+        feed: Feed,
+        send: Send,
+        *,
+        last_event_id: str | None,
+        load_initial: Snapshot,
+        settings: StreamSettings,
+        wake: Callable[[Reader], None],
+    ) -> None:
+        """Fix the cursor; nothing is sent before `open`."""
+        self.id = secrets.token_hex(8)
+        self.channel = channel
+        self.last_event_id = last_event_id
+        self.ping_slot = 0
+        self._feed = feed
+        self._send = send
+        self._load_initial = load_initial
+        self._settings = settings
+        self._wake = wake
+        self._closing: bytes | None = None
+        self._is_ended = False
+        self._is_ping_due = False
+        self._on_end: Callable[[], None] | None = None
+        self.written_at = asyncio.get_running_loop().time()
+        # opening counts as being stuck: publishing waits for it a little, not for ever
+        self._stuck_since: float | None = self.written_at
+        start = feed.start(last_event_id)
+        self.resumed = start.resumed
+        self._reset = start.reset
+        self._epoch = start.position.epoch
+        self.offset = start.position.offset
+        feed.place(self)
+
+    def __repr__(self) -> str:
+        """Show which stream this is and where it stands."""
+        state = "ended" if self._is_ended else "open"
+        return f"<Session {self.id} of {self._feed.key} at {self.offset} {state}>"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._is_ended
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the stream's first bytes were sent."""
+        return self._on_end is not None
+
+    def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> None:
+        """End the stream with `stream-close`, after what is already published.
+
+        Args:
+            reason: Tells the client why.
+            reconnect: Whether the client should come back.
+        """
+        retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
+        self._closing = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._wake(self)
+
+    async def open(self) -> bytes:
+        """Return the first bytes of the stream, from `stream-open` to the newest event.
+
+        Raises:
+            SnapshotTooSlowError: Events overtook every snapshot.
+        """
+        for _ in range(_SNAPSHOT_ATTEMPTS):
+            initial = [] if self.resumed else await self._load_initial()
+            if self._can_go_on():
+                return self._opening(initial) + self._take()
+            if self.resumed:
+                self.resumed, self._reset = False, "slow"
+            self._move_to_top()
+        msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
+        raise SnapshotTooSlowError(msg)
+
+    async def send_first(self, start: Message, opening: bytes) -> bool:
+        """Send the response's head and first bytes.
+
+        Returns:
+            Whether the stream goes on.
+        """
+        return await self._send_within_timeout(self._send(start)) and (
+            await self._send_within_timeout(self._send(_body(opening)))
+        )
+
+    def go_live(self, on_end: Callable[[], None]) -> None:
+        """Let the fan-out send from now on.
+
+        Args:
+            on_end: Called once when nothing more will be sent.
+        """
+        self._on_end = on_end
+        self._stuck_since = None
+        if self._is_ended:
+            on_end()
+        else:
+            self._wake(self)
+
+    def leave(self) -> None:
+        """Send nothing more; the request is over."""
+        self._is_ended = True
+        self._feed.discard(self)
+
+    def is_slow(self, now: float) -> bool:
+        """Whether a send has been waiting for longer than `slow_after`."""
+        return self._stuck_since is not None and now - self._stuck_since > self._settings.slow_after
+
+    def ping(self) -> None:
+        """Send a ping with the next flush if nothing else is sent."""
+        self._is_ping_due = True
+
+    def flush(self, now: float) -> Coroutine[object, object, None] | None:
+        """Send what the log holds beyond the cursor; see `Reader.flush`."""
+        if self._stuck_since is not None or self._is_ended:
+            return None
+        if not self._can_go_on():
+            self._stuck_since = now
+            return self._recover()
+        message = self._next_message()
+        if message is None:
+            return None
+        call = _coroutine(self._send(message))
+        try:
+            waiting_for = call.send(None)
+        except StopIteration:
+            self._sent(message, now)
+            return None
+        except (Exception, asyncio.CancelledError) as error:
+            # a send that reports its own request as cancelled must not end the flush of others
+            self._lose(error)
+            return None
+        self._stuck_since = now
+        return self._finish(_rest_of(call, waiting_for), message)
+
+    def abort(self) -> None:
+        """Drop the connection without waiting for the client to read."""
+        transport = transport_behind(self._send)
+        if transport is None:
+            self._end()
+        else:
+            # the server now reports the client as gone, which ends the request without complaint
+            self.leave()
+            transport.abort()
+
+    def _opening(self, initial: Sequence[bytes]) -> bytes:
+        cursor = Position(self._epoch, self.offset, self._nonce()).event_id
+        first_id = awaiting_initial(cursor) if initial else cursor
+        frames = [
+            _wire.stream_open(
+                first_id,
+                resumed=self.resumed,
+                ping_interval=self._settings.ping_interval,
+                retry=self._settings.retry(),
+            )
+        ]
+        if self._reset is not None:
+            frames.append(_wire.stream_reset(first_id, self._reset))
+        return b"".join((*frames, *_with_last_id(initial, cursor)))
+
+    def _nonce(self) -> str:
+        return self._feed.log.nonce_at(self.offset)
+
+    def _can_go_on(self) -> bool:
+        log = self._feed.log
+        return log.epoch == self._epoch and log.reaches(self.offset)
+
+    def _move_to_top(self) -> None:
+        top = self._feed.log.top
+        self._epoch = top.epoch
+        self.offset = top.offset
+        self._feed.place(self)
+
+    def _take(self) -> bytes:
+        log = self._feed.log
+        if self.offset == log.top.offset:
+            return b""
+        chunk = log.after(self.offset)
+        self.offset = log.top.offset
+        return chunk
+
+    def _next_message(self) -> Message | None:
+        chunk = self._take()
+        if self._closing is not None:
+            return _body(chunk + self._closing, more=False)
+        if chunk:
+            return _body(chunk)
+        if self._is_ping_due:
+            return _body(_wire.PING)
+        return None
+
+    def _sent(self, message: Message, now: float) -> None:
+        self.written_at = now
+        self._is_ping_due = False
+        if not message["more_body"]:
+            self._end()
+
+    async def _finish(self, first: Awaitable[None], message: Message) -> None:
+        """Wait for a send that did not complete at once, then catch up."""
+        loop = asyncio.get_running_loop()
+        while await self._send_within_timeout(first):
+            self._sent(message, loop.time())
+            self._feed.progressed()
+            if not self._can_go_on():
+                await self._recover()
+                return
+            following = None if self._is_ended else self._next_message()
+            if following is None:
+                break
+            message = following
+            self._stuck_since = loop.time()
+            first = self._send(message)
+        self._stuck_since = None
+
+    async def _send_within_timeout(self, sending: Awaitable[None]) -> bool:
+        try:
+            async with asyncio.timeout(self._settings.send_timeout):
+                await sending
+        except TimeoutError:
+            logger.info("%r: the client reads nothing, connection dropped", self)
+            self.abort()
+            return False
+        except Exception as error:
+            self._lose(error)
+            return False
+        return True
+
+    async def _recover(self) -> None:
+        """Go on at the top after the cursor fell off the log."""
+        reason: ResetReason = "slow" if self._feed.log.epoch == self._epoch else "epoch"
+        frames = await self._reset_frames(reason)
+        if frames is None:
+            retry = self._settings.retry()
+            closing = _wire.stream_close("ended", reconnect=True, retry=retry)
+            message = _body(closing, more=False)
+        else:
+            message = _body(frames)
+        self._stuck_since = asyncio.get_running_loop().time()
+        await self._finish(self._send(message), message)
+
+    async def _reset_frames(self, reason: ResetReason) -> bytes | None:
+        """Encode the reset and the initial event that follows it, or give up."""
+        if self._settings.slow_policy == "close" and reason == "slow":
+            return None
+        for _ in range(_SNAPSHOT_ATTEMPTS):
+            self._move_to_top()
+            try:
+                initial = await self._load_initial()
+            except Exception:
+                logger.exception("%r: the initial event after a reset failed", self)
+                return None
+            if self._can_go_on():
+                cursor = Position(self._epoch, self.offset, self._nonce()).event_id
+                first_id = awaiting_initial(cursor) if initial else cursor
+                reset = _wire.stream_reset(first_id, reason)
+                return b"".join((reset, *_with_last_id(initial, cursor)))
+        return None
+
+    def _lose(self, error: BaseException) -> None:
+        # servers tell a client that left in ways of their own
+        logger.debug("%r: sending failed: %r", self, error)
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_ended:
+            return
+        self.leave()
+        if self._on_end is not None:
+            self._on_end()
+
+
+def _body(chunk: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}
+
+
+def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
+    """Give the last of several initial events the id that completes them."""
+    return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
+
+
+def _coroutine(sending: Awaitable[None]) -> Coroutine[Any, None, None]:
+    return sending if isinstance(sending, types.CoroutineType) else _await(sending)
+
+
+async def _await(sending: Awaitable[None]) -> None:
+    await sending
+
+
+@types.coroutine
+def _rest_of(call: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
+    """Await a coroutine whose first step was already taken by hand."""
+    while True:
+        try:
+            value = yield waiting_for
+        except BaseException as error:  # cancellation too belongs to the coroutine
+            step: Callable[[Any], Any] = call.throw
+            argument: Any = error
+        else:
+            step, argument = call.send, value
+        try:
+            waiting_for = step(argument)
+        except StopIteration:
+            return

@@ -1,0 +1,99 @@
+"""Run `initial_event` with FastAPI's own dependency injection, whenever it is needed.
+
+The initial event is loaded after the cursor is fixed, and again after a reset in mid-stream; by
+then the dependencies of the stream's own route are closed. So it is the only dependency of a
+route of its own, which is never mounted: it opens and closes what it needs around each load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+_RESULT = "fastapi_sse_channels.initial_events"
+
+
+class SnapshotRefusedError(Exception):
+    """`initial_event` raised an HTTP error, and the response to it has been sent."""
+
+
+class SnapshotRoute:
+    """Loads the initial events of one router's streams."""
+
+    def __init__(
+        self, initial_event: Callable[..., Any], encode: Callable[[object], bytes]
+    ) -> None:
+        """Prepare a dependency-style callable.
+
+        Args:
+            initial_event: Returns an event, a list of events or `None`.
+            encode: Encodes one event.
+        """
+        self._initial_event = initial_event
+        self._encode = encode
+        self._routes: dict[tuple[str, ...], tuple[Any, APIRoute]] = {}
+
+    async def load(self, scope: Scope, receive: Receive, send: Send) -> Sequence[bytes]:
+        """Run `initial_event` for a request.
+
+        Raises:
+            SnapshotRefusedError: It raised an HTTP error, which `send` got as a response.
+            InvalidEventError: It returned something that is not an event.
+        """
+        # the stack that FastAPI keeps in the scope belongs to the stream's own route
+        own_scope = dict(scope)
+        await self._route(own_scope).app(own_scope, receive, send)
+        if _RESULT not in own_scope:
+            raise SnapshotRefusedError
+        events: Sequence[bytes] = own_scope[_RESULT]
+        return events
+
+    def _route(self, scope: Scope) -> APIRoute:
+        # include_router may have put path parameters before the router's own
+        names = tuple(scope["path_params"])
+        app, route = self._routes.get(names, (None, None))
+        if route is None or app is not scope["app"]:
+            route = self._build(names, scope["app"])
+            self._routes[names] = scope["app"], route
+        return route
+
+    def _build(self, names: tuple[str, ...], app: Any) -> APIRoute:
+        encode = self._encode
+
+        async def endpoint(found: Any) -> Response:
+            # encoded while the dependencies are open: an ORM object may still load attributes
+            return _Loaded([encode(event) for event in _listed(found)])
+
+        # annotations made of local names cannot be resolved from strings
+        endpoint.__annotations__["found"] = Annotated[Any, Depends(self._initial_event)]
+        path = "".join(f"/{{{name}}}" for name in names) or "/"
+        return APIRoute(path, endpoint, response_model=None, dependency_overrides_provider=app)
+
+
+class _Loaded(Response):
+    """Hands the events over instead of sending them."""
+
+    def __init__(self, events: Sequence[bytes]) -> None:
+        self._events = events
+        self.background = None
+
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,  # noqa: ARG002  # the shape of an ASGI application
+        send: Send,  # noqa: ARG002
+    ) -> None:
+        scope[_RESULT] = self._events
+
+
+def _listed(found: object) -> Sequence[object]:
+    if found is None:
+        return ()
+    return found if isinstance(found, list | tuple) else (found,)

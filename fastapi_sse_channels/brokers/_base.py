@@ -1,0 +1,138 @@
+"""The broker contract."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .._log import Entry, Gap, Log, Retention
+    from .._position import Position
+
+
+class History(NamedTuple):
+    """One atomic look at a channel.
+
+    Attributes:
+        entries: What follows the position asked about, oldest first; everything kept where
+            there is a gap, or where no position was given.
+        top: The channel's last position.
+        gap: Why `entries` do not follow the position without a hole; `None` if they do.
+    """
+
+    entries: tuple[Entry, ...]
+    top: Position
+    gap: Gap | None
+
+
+class Broker(ABC):
+    """Stores the events of channels and carries them to every process.
+
+    This docstring is the specification; `tests/brokers/test_contract.py` holds every broker to it.
+
+    **Keys.** A key names a channel. Brokers treat it as opaque ASCII text without `*`, `?`, `[`
+    and blanks. Keys never influence each other.
+
+    **Storing.** `publish` stores an event and announces it as one atomic step, then returns its
+    position. Offsets of a key are contiguous from 1 within an epoch. A store that lost or cannot
+    continue a key's offsets starts a new epoch. What a retention no longer keeps is dropped on
+    the next publish or read; the position outlives the entries. Publishing twice with one
+    `idempotency_key` stores once and returns the first position, within five minutes.
+
+    **Following.** `subscribe` returns the key's log in this process, holding everything the
+    retention keeps, with no hole before the first live entry. From then on the broker appends
+    every published event to it in offset order, exactly once, and calls `notify` after each change.
+    Where it cannot (the store lost data, the hole cannot be filled) it restarts the log at the
+    store's top, so that readers find a gap; it never leaves a silent hole. A key has at most
+    one subscriber per broker object. `notify` must not block, and must not call the broker.
+
+    **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
+    used without. After the last `stop`, every call but `start` raises `BrokerClosedError`;
+    `start` makes it usable again, on any event loop. A broker belongs to one event loop
+    at a time and holds nothing bound to a loop after `stop`.
+
+    **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
+    is then not stored twice, whatever is retried with the same `idempotency_key`. `subscribe`
+    and `history` raise `BrokerError`. No call hangs.
+    """
+
+    _claimed: frozenset[str] = frozenset()
+
+    def claim(self, namespace: str) -> None:
+        """Reserve the keys of a manager.
+
+        Raises:
+            ConfigurationError: Another manager of this broker uses them already.
+        """
+        if namespace in self._claimed:
+            msg = (
+                f"two managers on one broker use the keys {namespace}; give them different "
+                "key_prefix or key_suffix"
+            )
+            raise ConfigurationError(msg)
+        self._claimed |= {namespace}
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Make the broker usable on the running event loop; counted.
+
+        Raises:
+            BrokerError: The store cannot be used; the message says why.
+        """
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Undo one `start`; the last one closes the broker."""
+
+    @abstractmethod
+    async def publish(
+        self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None
+    ) -> Position:
+        """Store an event and announce it.
+
+        Args:
+            key: The channel.
+            body: What `event_body` encoded; carried as it is.
+            retention: How much of the channel to keep from now on.
+            idempotency_key: Publishing it again within five minutes stores nothing new.
+
+        Raises:
+            PublishError: The event is not known to be stored.
+            BrokerClosedError: The broker was stopped.
+        """
+
+    @abstractmethod
+    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
+        """Read what follows a position, in one atomic step.
+
+        Args:
+            key: The channel.
+            since: A position, or `None` for everything kept.
+            retention: How much of the channel is kept.
+
+        Raises:
+            BrokerError: The store is away, or the broker was stopped.
+        """
+
+    @abstractmethod
+    async def subscribe(self, key: str, retention: Retention, notify: Callable[[], None]) -> Log:
+        """Follow a channel; see **Following**.
+
+        Raises:
+            BrokerError: The store is away, or the broker was stopped.
+        """
+
+    @abstractmethod
+    def unsubscribe(self, key: str) -> None:
+        """Stop following a channel; unknown keys are ignored. Never waits."""
+
+    @abstractmethod
+    def forget(self, key: str) -> bool:
+        """Free what this process keeps of a channel that has no subscriber.
+
+        Returns:
+            Whether there was something to free.
+        """

@@ -1,0 +1,178 @@
+"""The broker for one process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._errors import BrokerClosedError
+from .._log import Log, Retention, new_log
+from .._position import Position, new_epoch, new_nonce
+from .._workers import warn_if_several_workers
+from ._base import Broker, History
+
+if TYPE_CHECKING:
+    from .._log import Entry
+
+IDEMPOTENCY_WINDOW = 300.0
+
+
+class _Idle(NamedTuple):
+    log: Log
+    since: float
+
+
+class MemoryBroker(Broker):
+    """Keeps channels in this process; nothing to start, nothing shared with other processes.
+
+    A channel without subscribers is kept for its `history_ttl` after the last use, so that a lone
+    client that drops and comes back misses nothing. Idle channels are bounded as a whole;
+    the longest unused go first.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_idle_channels: int = 10_000,
+        max_idle_bytes: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Create an empty broker.
+
+        Args:
+            max_idle_channels: Channels kept without a subscriber.
+            max_idle_bytes: Bytes of events kept in them.
+            clock: Seconds that never go back.
+        """
+        self._max_idle_channels = max_idle_channels
+        self._max_idle_bytes = max_idle_bytes
+        self._clock = clock
+        self._idle: OrderedDict[str, _Idle] = OrderedDict()
+        self._idle_bytes = 0
+        self._followed: dict[str, tuple[Log, Callable[[], None]]] = {}
+        self._published: OrderedDict[tuple[str, str], tuple[Position, float]] = OrderedDict()
+        self._starts = 0
+        self._closed = False
+        self._warned = False
+
+    def __repr__(self) -> str:
+        """Show how much is held."""
+        return f"<MemoryBroker followed={len(self._followed)} idle={len(self._idle)}>"
+
+    async def start(self) -> None:
+        """See `Broker.start`; only needed again after `stop`."""
+        self._starts += 1
+        self._closed = False
+        self._warn_once()
+
+    async def stop(self) -> None:
+        """See `Broker.stop`; what is stored stays until the process ends."""
+        self._starts = max(0, self._starts - 1)
+        if self._starts == 0:
+            self._closed = True
+            for key in tuple(self._followed):
+                self.unsubscribe(key)
+
+    async def publish(
+        self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None
+    ) -> Position:
+        """See `Broker.publish`."""
+        self._check_open()
+        now = self._clock()
+        if idempotency_key is not None and (known := self._remembered((key, idempotency_key), now)):
+            return known
+        if followed := self._followed.get(key):
+            log, notify = followed
+            position = log.append(body, new_nonce(), now)
+            notify()
+        else:
+            log = self._take(key, retention, now)
+            position = log.append(body, new_nonce(), now)
+            self._keep(key, log, now)
+        if idempotency_key is not None:
+            self._published[key, idempotency_key] = position, now
+        return position
+
+    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
+        """See `Broker.history`."""
+        self._check_open()
+        now = self._clock()
+        if followed := self._followed.get(key):
+            log = followed[0]
+        else:
+            log = self._take(key, retention, now)
+            self._keep(key, log, now)
+        log.expire(now)
+        gap = None if since is None else log.gap(since)
+        entries: tuple[Entry, ...] = log.entries
+        if since is not None and gap is None:
+            entries = tuple(log.entries_after(since.offset))
+        return History(entries, log.top, gap)
+
+    async def subscribe(self, key: str, retention: Retention, notify: Callable[[], None]) -> Log:
+        """See `Broker.subscribe`."""
+        self._check_open()
+        # a router of a mounted application never has its lifespan run
+        self._warn_once()
+        log = self._take(key, retention, self._clock())
+        self._followed[key] = log, notify
+        return log
+
+    def unsubscribe(self, key: str) -> None:
+        """See `Broker.unsubscribe`."""
+        if followed := self._followed.pop(key, None):
+            self._keep(key, followed[0], self._clock())
+
+    def forget(self, key: str) -> bool:
+        """See `Broker.forget`; the channel's history goes too."""
+        return self._pop(key) is not None
+
+    def _warn_once(self) -> None:
+        if not self._warned:
+            self._warned = True
+            warn_if_several_workers()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the broker was stopped; start it again, or publish before the app shuts down"
+            raise BrokerClosedError(msg)
+
+    def _take(self, key: str, retention: Retention, now: float) -> Log:
+        log = self._pop(key)
+        if log is None:
+            return new_log(retention, new_epoch())
+        log.retention = retention
+        log.expire(now)
+        return log
+
+    def _keep(self, key: str, log: Log, now: float) -> None:
+        self._idle[key] = _Idle(log, now)
+        self._idle_bytes += log.nbytes
+        while self._idle and self._is_too_much(now):
+            self._pop(next(iter(self._idle)))
+
+    def _is_too_much(self, now: float) -> bool:
+        oldest = next(iter(self._idle.values()))
+        return (
+            oldest.since + oldest.log.retention.ttl <= now
+            or len(self._idle) > self._max_idle_channels
+            or self._idle_bytes > self._max_idle_bytes
+        )
+
+    def _pop(self, key: str) -> Log | None:
+        idle = self._idle.pop(key, None)
+        if idle is None:
+            return None
+        self._idle_bytes -= idle.log.nbytes
+        return idle.log
+
+    def _remembered(self, name: tuple[str, str], now: float) -> Position | None:
+        while self._published:
+            _, published_at = next(iter(self._published.values()))
+            if published_at + IDEMPOTENCY_WINDOW > now:
+                break
+            self._published.popitem(last=False)
+        known = self._published.get(name)
+        return None if known is None else known[0]

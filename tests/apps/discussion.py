@@ -1,0 +1,54 @@
+"""The application of the README, with what tests need to look inside."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+from fastapi import Depends, FastAPI
+from pydantic import BaseModel, Field
+
+from fastapi_sse_channels import ChannelManager, Publisher, create_sse_router
+
+
+class CommentAdded(BaseModel):
+    type: Literal["comment-added"] = "comment-added"
+    comment_count: int
+    text: str = ""
+
+
+class DiscussionClosed(BaseModel):
+    type: Literal["discussion-closed"] = "discussion-closed"
+
+
+DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
+
+discussions = ChannelManager(
+    DiscussionEvent,
+    key_prefix="discussion",
+    key_suffix="comments",
+    ping_interval=float(os.environ.get("PING_INTERVAL", "15")),
+    send_timeout=float(os.environ.get("SEND_TIMEOUT", "15")),
+)
+app = FastAPI()
+app.include_router(create_sse_router(discussions, "/discussions/{discussion_id}/events"))
+
+DiscussionPublisher = Annotated[Publisher[DiscussionEvent], Depends(discussions.publisher)]
+
+
+@app.post("/discussions/{discussion_id}/comments", status_code=201)
+async def add_comment(
+    discussion_id: str, publisher: DiscussionPublisher, count: int = 1, text: str = ""
+) -> str:
+    return await publisher.publish(discussion_id, CommentAdded(comment_count=count, text=text))
+
+
+@app.post("/discussions/{discussion_id}/burst", status_code=201)
+async def burst(discussion_id: str, publisher: DiscussionPublisher, count: int) -> None:
+    for number in range(count):
+        await publisher.publish(discussion_id, CommentAdded(comment_count=number, text="x" * 100))
+
+
+@app.get("/discussions/{discussion_id}/sessions")
+async def sessions(discussion_id: str) -> int:
+    return discussions.session_count(discussion_id)

@@ -84,7 +84,7 @@ class Fanout:
                 feed = self._dirty.popleft()
                 feed.dirty = False
                 yield from tuple(feed.readers)
-                feed.progressed()
+                feed.shown()
 
 
 class Pinger:

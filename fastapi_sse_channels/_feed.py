@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ._log import Log, ResetReason
 
 
+_ALWAYS_FITS = 8
+
+
 class Reader(Protocol):
     """A cursor into a feed's log."""
 
@@ -55,6 +58,7 @@ class Feed:
         "_mark_dirty",
         "_progress",
         "_safe_offset",
+        "_shown_offset",
         "dirty",
         "key",
         "log",
@@ -77,15 +81,28 @@ class Feed:
         self._mark_dirty = mark_dirty
         self._progress: asyncio.Future[None] | None = None
         self._safe_offset = 0
+        self._shown_offset = 0
 
     @property
     def is_ready(self) -> bool:
         """Whether the broker follows the channel already."""
         return self.ready is not None and self.ready.done() and not self.ready.cancelled()
 
-    def notify(self) -> None:
-        """Hear from the broker that the log changed."""
+    def notify(self) -> bool:
+        """Hear from the broker that the log changed.
+
+        Returns:
+            Whether the broker should let the event loop run before it appends more: what the
+            fan-out was not shown yet is about to push what it was shown out of the log.
+        """
         self._mark_dirty(self)
+        unshown = self.log.top.offset - self._shown_offset
+        return unshown > max(_ALWAYS_FITS, self._shown_offset - self.log.floor.offset)
+
+    def shown(self) -> None:
+        """Hear from the fan-out that every reader has looked at the log."""
+        self._shown_offset = self.log.top.offset
+        self.progressed()
 
     def start(self, last_event_id: str | None) -> Start:
         """Decide where a new reader begins."""

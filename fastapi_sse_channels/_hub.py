@@ -113,6 +113,7 @@ class Hub:
         self.sessions[session] = None
         self._all_gone.clear()
         feed.session_count += 1
+        self._broker.report_sessions(feed.key, feed.session_count)
         if self._pinger is not None:
             self._pinger.add(session)
 
@@ -120,6 +121,7 @@ class Hub:
         """Forget a session."""
         del self.sessions[session]
         feed.session_count -= 1
+        self._broker.report_sessions(feed.key, feed.session_count)
         feed.discard(session)
         if self._pinger is not None:
             self._pinger.discard(session)
@@ -163,6 +165,7 @@ class Hub:
 
     async def _follow(self, feed: Feed) -> None:
         feed.log = await self._broker.subscribe(feed.key, self._retention, feed.notify)
+        feed.shown()
 
     def _release(self, feed: Feed) -> None:
         feed.users -= 1

@@ -62,7 +62,7 @@ class Log:
         "_floor",
         "_gap_reason",
         "_joined",
-        "_size",
+        "incarnation",
         "nbytes",
         "retention",
         "top",
@@ -71,10 +71,15 @@ class Log:
     def __init__(self, retention: Retention, top: Position) -> None:
         """Start empty at a position; `start_of(new_epoch())` for a new channel."""
         self.retention = retention
+        self.incarnation = 0
         self.restart(top)
 
     def restart(self, top: Position) -> None:
-        """Forget every entry and go on after another position."""
+        """Forget every entry and go on after another position.
+
+        Readers of the earlier incarnation are cut off, even where the epoch is the same.
+        """
+        self.incarnation += 1
         self._entries: deque[Entry] = deque()
         self._floor = top
         self._gap_reason: ResetReason = "trimmed"
@@ -133,7 +138,7 @@ class Log:
             return Gap("ahead")
         if cursor.offset < self._floor.offset:
             return Gap(self._gap_reason)
-        if cursor.nonce != self.nonce_at(cursor.offset):
+        if cursor.nonce != self._nonce_at(cursor.offset):
             # the offset was given out twice: the store went back to an older state and on
             return Gap("epoch")
         return None
@@ -173,8 +178,11 @@ class Log:
             held -= len(entry.frame)
         return floor
 
-    def nonce_at(self, offset: int) -> str:
-        """Return the nonce of an offset from the floor to the top."""
+    def position(self, offset: int) -> Position:
+        """Return the position at an offset from the floor to the top."""
+        return Position(self.top.epoch, offset, self._nonce_at(offset))
+
+    def _nonce_at(self, offset: int) -> str:
         if offset == self._floor.offset:
             return self._floor.nonce
         if offset == self.top.offset:

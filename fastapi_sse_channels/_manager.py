@@ -70,7 +70,8 @@ class ChannelManager(Generic[T]):
             event_type: `Annotated[A | B, Field(discriminator="type")]`, or one model.
             key_prefix: With `key_suffix`, what tells this manager's channels from others'.
             key_suffix: The other half.
-            broker: `"memory://"` for one process, or a broker object.
+            broker: `"memory://"` for one process, `"redis://…"` for any number, or a broker
+                object that several managers share.
             name: The union's name in the OpenAPI document; from the key parts by default.
             event_names: `"discriminator"` names events on the wire, for htmx and
                 `addEventListener`; by default `onmessage` gets them all.
@@ -209,8 +210,12 @@ class ChannelManager(Generic[T]):
         return 0 if feed is None else feed.session_count
 
     async def total_session_count(self, resource_id: str | int | UUID) -> int:
-        """Count the streams of a resource in all processes."""
-        return self.session_count(resource_id)
+        """Count the streams of a resource in all processes.
+
+        Raises:
+            BrokerError: The broker's store is away.
+        """
+        return await self.broker.total_sessions(self.keys.key(resource_id))
 
     def sessions(self, resource_id: str | int | UUID) -> tuple[Session[T], ...]:
         """Return the streams of a resource in this process."""
@@ -339,7 +344,17 @@ def _broker(broker: str | Broker) -> Broker:
         return broker
     if broker == "memory://":
         return MemoryBroker()
-    msg = f"broker={broker!r} is not known; use 'memory://' or a Broker object"
+    if broker.startswith(("redis://", "rediss://", "unix://")):
+        try:
+            from .brokers.redis import RedisBroker  # noqa: PLC0415  # an optional extra
+        except ImportError as error:
+            msg = f"broker={broker!r} needs redis-py: pip install 'fastapi-sse-channels[redis]'"
+            raise ConfigurationError(msg) from error
+        return RedisBroker(broker)
+    msg = (
+        f"broker={broker!r} is not known; use 'memory://', 'redis://host:port/db', or a Broker "
+        "object"
+    )
     raise ConfigurationError(msg)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _wire
 from ._errors import SnapshotTooSlowError
-from ._position import Position, awaiting_initial
+from ._position import awaiting_initial
 from ._transport import transport_behind
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Session(Generic[T]):
     __slots__ = (
         "__weakref__",
         "_closing",
-        "_epoch",
         "_feed",
+        "_incarnation",
         "_is_ended",
         "_is_ping_due",
         "_load_initial",
@@ -109,7 +109,7 @@ class Session(Generic[T]):
         start = feed.start(last_event_id)
         self.resumed = start.resumed
         self._reset = start.reset
-        self._epoch = start.position.epoch
+        self._incarnation = feed.log.incarnation
         self.offset = start.position.offset
         feed.place(self)
 
@@ -225,7 +225,7 @@ class Session(Generic[T]):
             transport.abort()
 
     def _opening(self, initial: Sequence[bytes]) -> bytes:
-        cursor = Position(self._epoch, self.offset, self._nonce()).event_id
+        cursor = self._feed.log.position(self.offset).event_id
         first_id = awaiting_initial(cursor) if initial else cursor
         frames = [
             _wire.stream_open(
@@ -239,17 +239,14 @@ class Session(Generic[T]):
             frames.append(_wire.stream_reset(first_id, self._reset))
         return b"".join((*frames, *_with_last_id(initial, cursor)))
 
-    def _nonce(self) -> str:
-        return self._feed.log.nonce_at(self.offset)
-
     def _can_go_on(self) -> bool:
         log = self._feed.log
-        return log.epoch == self._epoch and log.reaches(self.offset)
+        return log.incarnation == self._incarnation and log.reaches(self.offset)
 
     def _move_to_top(self) -> None:
-        top = self._feed.log.top
-        self._epoch = top.epoch
-        self.offset = top.offset
+        log = self._feed.log
+        self._incarnation = log.incarnation
+        self.offset = log.top.offset
         self._feed.place(self)
 
     def _take(self) -> bytes:
@@ -308,7 +305,7 @@ class Session(Generic[T]):
 
     async def _recover(self) -> None:
         """Go on at the top after the cursor fell off the log."""
-        reason: ResetReason = "slow" if self._feed.log.epoch == self._epoch else "epoch"
+        reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
         frames = await self._reset_frames(reason)
         if frames is None:
             retry = self._settings.retry()
@@ -331,7 +328,7 @@ class Session(Generic[T]):
                 logger.exception("%r: the initial event after a reset failed", self)
                 return None
             if self._can_go_on():
-                cursor = Position(self._epoch, self.offset, self._nonce()).event_id
+                cursor = self._feed.log.position(self.offset).event_id
                 first_id = awaiting_initial(cursor) if initial else cursor
                 reset = _wire.stream_reset(first_id, reason)
                 return b"".join((reset, *_with_last_id(initial, cursor)))

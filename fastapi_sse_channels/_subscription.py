@@ -59,6 +59,7 @@ class Subscription(Generic[T]):
         self._feed: Feed = await self._stack.enter_async_context(self._hub.following(self._key))
         start = self._feed.start(self._last_event_id)
         self._position = start.position
+        self._incarnation = self._feed.log.incarnation
         self._reset = start.reset
         self._feed.place(self)
         self._hub.subscriptions[self] = None
@@ -127,7 +128,7 @@ class Subscription(Generic[T]):
     def _check_continuity(self) -> None:
         log = self._feed.log
         reason = self._reset
-        if log.epoch != self._position.epoch:
+        if log.incarnation != self._incarnation:
             reason = reason or "epoch"
         elif not log.reaches(self._position.offset):
             reason = reason or "slow"
@@ -135,6 +136,7 @@ class Subscription(Generic[T]):
             return
         self._reset = None
         self._position = log.top
+        self._incarnation = log.incarnation
         self._feed.place(self)
         raise StreamResetError(reason, self.last_event_id)
 

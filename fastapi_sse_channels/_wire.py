@@ -58,6 +58,19 @@ def event_body(data: bytes, name: str | None = None) -> bytes:
     return head + b"data: " + data + b"\n\n"
 
 
+def is_event_body(body: bytes) -> bool:
+    """Whether bytes that came from elsewhere are one event, and nothing but one."""
+    if b"\r" in body or b"\0" in body:
+        return False
+    match body.split(b"\n"):
+        case [data, b"", b""]:
+            return data.startswith(b"data: ")
+        case [name, data, b"", b""]:
+            return name.startswith(b"event: ") and data.startswith(b"data: ")
+        case _:
+            return False
+
+
 def frame(event_id: str, body: bytes) -> bytes:
     """Put the id line before an event's body."""
     return b"id: " + event_id.encode("ascii") + b"\n" + body

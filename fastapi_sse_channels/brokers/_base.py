@@ -28,6 +28,14 @@ class History(NamedTuple):
     gap: Gap | None
 
 
+def history_of(log: Log, since: Position | None) -> History:
+    """Answer a question about the past from a log that holds all of it."""
+    gap = None if since is None else log.gap(since)
+    if since is None or gap is not None:
+        return History(log.entries, log.top, gap)
+    return History(tuple(log.entries_after(since.offset)), log.top, None)
+
+
 class Broker(ABC):
     """Stores the events of channels and carries them to every process.
 
@@ -47,7 +55,9 @@ class Broker(ABC):
     every published event to it in offset order, exactly once, and calls `notify` after each change.
     Where it cannot (the store lost data, the hole cannot be filled) it restarts the log at the
     store's top, so that readers find a gap; it never leaves a silent hole. A key has at most
-    one subscriber per broker object. `notify` must not block, and must not call the broker.
+    one subscriber per broker object. `notify` does not block and does not call the broker; where it
+    returns true, a broker that is ahead of its readers lets the event loop run before it appends
+    more.
 
     **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
     used without. After the last `stop`, every call but `start` raises `BrokerClosedError`;
@@ -118,7 +128,9 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    async def subscribe(self, key: str, retention: Retention, notify: Callable[[], None]) -> Log:
+    async def subscribe(
+        self, key: str, retention: Retention, notify: Callable[[], bool | None]
+    ) -> Log:
         """Follow a channel; see **Following**.
 
         Raises:
@@ -128,6 +140,21 @@ class Broker(ABC):
     @abstractmethod
     def unsubscribe(self, key: str) -> None:
         """Stop following a channel; unknown keys are ignored. Never waits."""
+
+    @abstractmethod
+    def report_sessions(self, key: str, count: int) -> None:
+        """Tell how many sessions this process has on a channel. Never waits."""
+
+    @abstractmethod
+    async def total_sessions(self, key: str) -> int:
+        """Count the sessions of a channel in all processes.
+
+        This process's own are exact; those of others are right within seconds, also after one of
+        them was killed.
+
+        Raises:
+            BrokerError: The store is away, or the broker was stopped.
+        """
 
     @abstractmethod
     def forget(self, key: str) -> bool:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .._errors import BrokerClosedError
 from .._log import Log, Retention, new_log
 from .._position import Position, new_epoch, new_nonce
 from .._workers import warn_if_several_workers
-from ._base import Broker, History
-
-if TYPE_CHECKING:
-    from .._log import Entry
+from ._base import Broker, History, history_of
 
 IDEMPOTENCY_WINDOW = 300.0
 
@@ -51,8 +48,9 @@ class MemoryBroker(Broker):
         self._clock = clock
         self._idle: OrderedDict[str, _Idle] = OrderedDict()
         self._idle_bytes = 0
-        self._followed: dict[str, tuple[Log, Callable[[], None]]] = {}
+        self._followed: dict[str, tuple[Log, Callable[[], bool | None]]] = {}
         self._published: OrderedDict[tuple[str, str], tuple[Position, float]] = OrderedDict()
+        self._session_counts: dict[str, int] = {}
         self._starts = 0
         self._closed = False
         self._warned = False
@@ -105,13 +103,11 @@ class MemoryBroker(Broker):
             log = self._take(key, retention, now)
             self._keep(key, log, now)
         log.expire(now)
-        gap = None if since is None else log.gap(since)
-        entries: tuple[Entry, ...] = log.entries
-        if since is not None and gap is None:
-            entries = tuple(log.entries_after(since.offset))
-        return History(entries, log.top, gap)
+        return history_of(log, since)
 
-    async def subscribe(self, key: str, retention: Retention, notify: Callable[[], None]) -> Log:
+    async def subscribe(
+        self, key: str, retention: Retention, notify: Callable[[], bool | None]
+    ) -> Log:
         """See `Broker.subscribe`."""
         self._check_open()
         # a router of a mounted application never has its lifespan run
@@ -124,6 +120,18 @@ class MemoryBroker(Broker):
         """See `Broker.unsubscribe`."""
         if followed := self._followed.pop(key, None):
             self._keep(key, followed[0], self._clock())
+
+    def report_sessions(self, key: str, count: int) -> None:
+        """See `Broker.report_sessions`."""
+        if count:
+            self._session_counts[key] = count
+        else:
+            self._session_counts.pop(key, None)
+
+    async def total_sessions(self, key: str) -> int:
+        """See `Broker.total_sessions`; there is only this process."""
+        self._check_open()
+        return self._session_counts.get(key, 0)
 
     def forget(self, key: str) -> bool:
         """See `Broker.forget`; the channel's history goes too."""

@@ -1,0 +1,8 @@
+"""Channels over Redis, for any number of processes and machines.
+
+Needs the extra `fastapi-sse-channels[redis]`.
+"""
+
+from ._broker import RedisBroker
+
+__all__ = ["RedisBroker"]

@@ -1,0 +1,247 @@
+"""The broker for many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError
+
+from ..._errors import (
+    BrokerClosedError,
+    BrokerError,
+    BrokerNotStartedError,
+    ConfigurationError,
+    PublishError,
+)
+from ..._log import Log, Retention
+from .._base import Broker, History, history_of
+from ._connect import Connector, connect_through_sentinel, connect_to_server
+from ._envelope import NotOursError
+from ._names import Names
+from ._node import UNAVAILABLE, Follow, Node, log_of
+
+if TYPE_CHECKING:
+    from ..._position import Position
+
+
+class RedisBroker(Broker):
+    """Keeps channels in Redis; every process hears of every event through one subscription.
+
+    Publishing is one Lua script, so that storing and announcing are one step. What pub/sub loses
+    (a restart, a kicked subscriber, a partition) is noticed by a new connection, a hole in the
+    offsets, a broken chain of nonces, a position that moved without a message, or a probe that
+    does not come back; the missing range is then read from the stream.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379/0",
+        *,
+        namespace: str = "sse",
+        follow: Follow = "pattern",
+        publish_timeout: float = 2.0,
+        start_timeout: float = 5.0,
+        probe_interval: float = 2.0,
+        check_interval: float = 30.0,
+        max_connections: int = 32,
+        connect: Callable[[], Connector] | None = None,
+    ) -> None:
+        """Describe the broker; nothing is connected before `start`.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`.
+            namespace: Begins every key and channel name. Applications that share a Redis
+                need different ones: pub/sub does not know about database numbers.
+            follow: `"pattern"` hears of all channels through one subscription; `"channel"`
+                only of those that have a stream here, for fleets in which most events
+                concern other nodes.
+            publish_timeout: Seconds after which a publish fails, and any other command.
+            start_timeout: Seconds to wait for the server when the application starts.
+            probe_interval: Seconds between looks whether the server still answers.
+            check_interval: Seconds between looks whether a position moved without a message.
+            max_connections: Connections for commands; the subscription has one more.
+            connect: Makes the connections instead of `url`.
+
+        Raises:
+            ConfigurationError: The URL is not one of Redis, or the namespace is empty.
+        """
+        if not namespace:
+            msg = "namespace is empty; name the application, such as 'shop'"
+            raise ConfigurationError(msg)
+        self._names = Names(namespace)
+        self._follow: Follow = follow
+        self._publish_timeout = publish_timeout
+        self._start_timeout = start_timeout
+        self._probe_interval = probe_interval
+        self._check_interval = check_interval
+        self._starts = 0
+        self._is_closed = False
+        self._node: Node | None = None
+        self._connect = connect or (
+            lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
+        )
+        try:
+            self._where = repr(self._connect())
+        except ValueError as error:
+            msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
+            raise ConfigurationError(msg) from error
+
+    @classmethod
+    def sentinel(
+        cls,
+        sentinels: Sequence[tuple[str, int]],
+        service: str,
+        *,
+        publish_timeout: float = 2.0,
+        max_connections: int = 32,
+        connection_options: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> RedisBroker:
+        """Use the primary that Redis Sentinels name.
+
+        Args:
+            sentinels: Host and port of each Sentinel.
+            service: The name of the monitored primary.
+            publish_timeout: See the constructor.
+            max_connections: See the constructor.
+            connection_options: Passed to redis-py for the primary, such as `password`.
+            options: The constructor's others.
+        """
+        return cls(
+            publish_timeout=publish_timeout,
+            connect=lambda: connect_through_sentinel(
+                sentinels,
+                service,
+                seconds=publish_timeout,
+                max_connections=max_connections,
+                options=connection_options or {},
+            ),
+            **options,
+        )
+
+    def __repr__(self) -> str:
+        """Show which server, and whether it answers."""
+        state = "stopped" if self._node is None else "up" if self.is_healthy else "away"
+        return f"<RedisBroker {self._where} {state}>"
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the server answers and events come through; for a health check's route."""
+        return self._node is not None and self._node.is_healthy
+
+    async def start(self) -> None:
+        """See `Broker.start`.
+
+        Raises:
+            BrokerError: The server cannot be reached, or refuses; the message says what to do.
+        """
+        if self._starts == 0:
+            node = Node(
+                self._connect(),
+                self._names,
+                follow=self._follow,
+                command_timeout=self._publish_timeout,
+                probe_interval=self._probe_interval,
+                check_interval=self._check_interval,
+            )
+            try:
+                await node.start(self._start_timeout)
+            except UNAVAILABLE as error:
+                raise BrokerError(self._explain(error)) from error
+            self._node = node
+        self._starts += 1
+        self._is_closed = False
+
+    async def stop(self) -> None:
+        """See `Broker.stop`."""
+        self._starts = max(0, self._starts - 1)
+        if self._starts or self._node is None:
+            return
+        node, self._node = self._node, None
+        self._is_closed = True
+        await node.stop()
+
+    async def publish(
+        self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None
+    ) -> Position:
+        """See `Broker.publish`."""
+        node = self._started()
+        try:
+            return await node.publish(key, body, retention, idempotency_key)
+        except (*UNAVAILABLE, NotOursError) as error:
+            raise PublishError(self._explain(error)) from error
+
+    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
+        """See `Broker.history`."""
+        node = self._started()
+        try:
+            look = await node.look(key, 0, retention)
+        except (*UNAVAILABLE, NotOursError) as error:
+            raise BrokerError(self._explain(error)) from error
+        return history_of(log_of(look, retention), since)
+
+    async def subscribe(
+        self, key: str, retention: Retention, notify: Callable[[], bool | None]
+    ) -> Log:
+        """See `Broker.subscribe`."""
+        node = self._started()
+        try:
+            return await node.follow(key, retention, notify)
+        except UNAVAILABLE as error:
+            raise BrokerError(self._explain(error)) from error
+
+    def unsubscribe(self, key: str) -> None:
+        """See `Broker.unsubscribe`."""
+        if self._node is not None:
+            self._node.unfollow(key)
+
+    def report_sessions(self, key: str, count: int) -> None:
+        """See `Broker.report_sessions`."""
+        if self._node is not None:
+            self._node.counts.set(key, count)
+
+    async def total_sessions(self, key: str) -> int:
+        """See `Broker.total_sessions`."""
+        node = self._started()
+        try:
+            return await node.total_sessions(key)
+        except UNAVAILABLE as error:
+            raise BrokerError(self._explain(error)) from error
+
+    def forget(self, key: str) -> bool:
+        """See `Broker.forget`; a channel that is not followed is kept by Redis alone."""
+        del key
+        return False
+
+    def _started(self) -> Node:
+        if self._node is not None:
+            return self._node
+        if self._is_closed:
+            msg = f"{self!r} was stopped; publish before the application shuts down"
+            raise BrokerClosedError(msg)
+        msg = (
+            f"{self!r} was not started. Include the router made by create_sse_router in the "
+            "application itself (the lifespan of a router inside another router, or of a mounted "
+            "application, is never run), or use FastAPI(lifespan=sse_lifespan(manager))"
+        )
+        raise BrokerNotStartedError(msg)
+
+    def _explain(self, error: BaseException) -> str:
+        where = self._where
+        match error:
+            case AuthenticationError():
+                return f"{where} refuses the password or user: {error}"
+            case NoPermissionError():
+                return (
+                    f"{where} lacks rights: {error}. Grant the user "
+                    f"`~{self._names.namespace}:* &{self._names.namespace}:* +@all -@dangerous`"
+                )
+            case ReadOnlyError():
+                return f"{where} is a replica, or was demoted to one: {error}"
+            case TimeoutError():
+                return f"{where} does not answer in time"
+            case NotOursError():
+                return f"{where}: {error}; give each application a namespace of its own"
+            case _:
+                return f"{where}: {error}"

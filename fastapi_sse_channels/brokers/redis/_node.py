@@ -1,0 +1,371 @@
+"""What a started broker runs in one process: the subscription, its repair, and the probe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from redis.exceptions import NoScriptError, RedisError
+
+from ..._log import Log, Retention
+from ..._position import Position, start_of
+from ._counts import SessionCounts
+from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
+from ._reader import Probe, Reader
+from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
+
+if TYPE_CHECKING:
+    from ._connect import Connector
+    from ._names import Names
+
+Follow = Literal["pattern", "channel"]
+
+logger = logging.getLogger("fastapi_sse_channels")
+
+UNAVAILABLE = (RedisError, OSError, TimeoutError)
+
+# an offset that no log reaches: asks for the position alone
+_NO_ENTRIES = 2**53 - 1
+
+# seconds in which a message that was just published arrives
+_ON_ITS_WAY = 0.5
+_SYNC_RETRY = 0.1
+_SYNCS_AT_ONCE = 32
+_MISSES_BEFORE_RECONNECT = 2
+_LEASE_INTERVALS = 3
+
+
+class Followed:
+    """One followed channel.
+
+    While the past is being read, what arrives waits in `arrived`; otherwise that is `None`.
+    """
+
+    __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "syncing")
+
+    def __init__(self, key: str, retention: Retention, notify: Callable[[], bool | None]) -> None:
+        """Follow nothing yet."""
+        self.key = key
+        self.retention = retention
+        self.notify = notify
+        self.log = Log(retention, start_of("none"))
+        self.arrived: list[Stored] | None = []
+        self.is_outdated = False
+        self.syncing: asyncio.Task[None] | None = None
+
+
+class Node:
+    """One process among those that share a Redis."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        names: Names,
+        *,
+        follow: Follow,
+        command_timeout: float,
+        probe_interval: float,
+        check_interval: float,
+    ) -> None:
+        """Connect nothing yet; times in seconds."""
+        self.id = secrets.token_hex(8)
+        self._connector = connector
+        self._names = names
+        self._follow = follow
+        self._command_timeout = command_timeout
+        self._check_interval = check_interval
+        self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
+        self._followed: dict[bytes, Followed] = {}
+        self._connected = asyncio.Event()
+        self._was_connected = False
+        self._has_complained = False
+        self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
+        self._checking: asyncio.Task[None] | None = None
+        self._probe_channel = names.probe(self.id).encode()
+        self._reader = Reader(
+            connector.reader_connection,
+            self,
+            patterns=[names.pattern] if follow == "pattern" else [],
+            channels=[names.probe(self.id)],
+        )
+        self._probe = Probe(self._send_probe, self._on_miss, interval=probe_interval)
+        self.counts = SessionCounts(connector.client, names, self.id)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the server answers, and events come through."""
+        return self._connected.is_set() and self._probe.misses < _MISSES_BEFORE_RECONNECT
+
+    async def start(self, seconds: float) -> None:
+        """Connect within `seconds`, or raise one of `UNAVAILABLE`."""
+        try:
+            await self._reader.start(seconds)
+        except BaseException:
+            await self._connector.close()
+            raise
+        self._probe.start()
+        self.counts.start()
+        self._checking = asyncio.create_task(self._check_positions())
+
+    async def stop(self) -> None:
+        """Disconnect; what is stored stays."""
+        for followed in tuple(self._followed.values()):
+            self.unfollow(followed.key)
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.wait([self._checking])
+        await self._probe.stop()
+        await self.counts.stop()
+        await self._reader.stop()
+        try:
+            async with asyncio.timeout(self._command_timeout):
+                await self.run(self._connector.client.delete(self._names.lease(self.id)))
+                await self._connector.close()
+        except UNAVAILABLE:
+            logger.debug("leaving Redis failed; the lease will expire", exc_info=True)
+
+    async def run(self, command: Any) -> Any:
+        """Await a command within the time limit; redis-py types it for two kinds of client."""
+        async with asyncio.timeout(self._command_timeout):
+            return await command
+
+    async def publish(
+        self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
+    ) -> Position:
+        """Run `publish.lua`."""
+        call = publish_call(self._names, key, body, retention, idempotency_key)
+        return parse_position(await self._run_script(PUBLISH, *call))
+
+    async def look(self, key: str, since: int, retention: Retention) -> Look:
+        """Run `history.lua`."""
+        call = history_call(self._names, key, since, retention)
+        return parse_look(await self._run_script(HISTORY, *call))
+
+    async def total_sessions(self, key: str) -> int:
+        """Count the sessions of all nodes."""
+        async with asyncio.timeout(self._command_timeout):
+            return await self.counts.total(key)
+
+    async def follow(
+        self, key: str, retention: Retention, notify: Callable[[], bool | None]
+    ) -> Log:
+        """Follow a channel: listen first, then read the past, then merge."""
+        followed = Followed(key, retention, notify)
+        channel = self._names.channel(key)
+        self._followed[channel.encode()] = followed
+        try:
+            async with asyncio.timeout(self._command_timeout):
+                await self._connected.wait()
+                if self._follow == "channel":
+                    await self._reader.subscribe(channel)
+            await self._read_past(followed)
+        except BaseException:
+            self.unfollow(key)
+            raise
+        return followed.log
+
+    def unfollow(self, key: str) -> None:
+        """Stop following a channel."""
+        channel = self._names.channel(key)
+        followed = self._followed.pop(channel.encode(), None)
+        if followed is None:
+            return
+        if followed.syncing is not None:
+            followed.syncing.cancel()
+        if self._follow == "channel":
+            self._reader.unsubscribe(channel)
+
+    def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
+        """See `Listener.on_message`."""
+        followed = self._followed.get(channel)
+        if followed is None:
+            if channel == self._probe_channel:
+                self._probe.heard(payload)
+            return None
+        try:
+            stored = parse_message(payload)
+        except NotOursError as error:
+            self._complain(channel, error)
+            return None
+        if followed.arrived is not None:
+            followed.arrived.append(stored)
+        elif not _append(followed.log, stored):
+            self._sync(followed)
+        elif followed.notify():
+            return _until_shown(followed)
+        return None
+
+    def on_connected(self) -> None:
+        """See `Listener.on_connected`."""
+        self._connected.set()
+        if self._was_connected:
+            logger.info("Redis is back; reading what was missed")
+            self.counts.rewrite()
+            for followed in self._followed.values():
+                self._sync(followed)
+        self._was_connected = True
+
+    def on_disconnected(self, error: BaseException) -> None:
+        """See `Listener.on_disconnected`."""
+        self._connected.clear()
+        logger.warning("lost the subscription to Redis, reconnecting: %s", error)
+
+    def _sync(self, followed: Followed) -> None:
+        """Read what was missed, in the background; callable at any time."""
+        # a look already under way may be older than the cause of this call
+        followed.is_outdated = True
+        if followed.arrived is None:
+            followed.arrived = []
+            followed.syncing = asyncio.create_task(self._repair(followed))
+
+    async def _repair(self, followed: Followed) -> None:
+        while followed.arrived is not None:
+            try:
+                async with self._syncs:
+                    await self._connected.wait()
+                    await self._read_past(followed)
+            except UNAVAILABLE:
+                await asyncio.sleep(_SYNC_RETRY)
+        followed.notify()
+
+    async def _read_past(self, followed: Followed) -> None:
+        """Bring the log to the store's state, then append what arrived meanwhile."""
+        while followed.arrived is not None:
+            # published before the look, so the look has them
+            followed.arrived.clear()
+            followed.is_outdated = False
+            await self._bring_up(followed)
+            arrived, followed.arrived = followed.arrived, None
+            agree = all(_append(followed.log, stored) for stored in arrived)
+            if followed.is_outdated or not agree:
+                followed.arrived = []
+
+    async def _bring_up(self, followed: Followed) -> None:
+        """Append what the log lacks, or start it over where the store does not continue it."""
+        log = followed.log
+        look = await self._look_at(followed, log.top.offset)
+        continues = _continues(log, look)
+        if not continues:
+            look = await self._look_at(followed, 0)
+            log.restart(_floor(look))
+        now = time.monotonic()
+        for stored, age in look.entries:
+            log.append(stored.body, stored.position.nonce, now - age)
+            if continues and followed.notify():
+                await _until_shown(followed)
+        log.expire(time.monotonic())
+
+    async def _look_at(self, followed: Followed, since: int) -> Look:
+        try:
+            return await self.look(followed.key, since, followed.retention)
+        except NotOursError as error:
+            self._complain(followed.key.encode(), error)
+            return await self.look(followed.key, _NO_ENTRIES, followed.retention)
+
+    async def _check_positions(self) -> None:
+        """Find what was stored without being announced to this node."""
+        while True:
+            pause = self._check_interval / max(1, len(self._followed))
+            for followed in tuple(self._followed.values()):
+                await asyncio.sleep(pause)
+                if followed.arrived is not None:
+                    continue
+                try:
+                    look = await self.look(followed.key, _NO_ENTRIES, followed.retention)
+                except (*UNAVAILABLE, NotOursError):
+                    continue
+                if look.top != followed.log.top:
+                    await asyncio.sleep(_ON_ITS_WAY)
+                    if not _has_reached(followed.log, look.top):
+                        self._sync(followed)
+            if not self._followed:
+                await asyncio.sleep(self._check_interval)
+
+    async def _send_probe(self, token: str) -> None:
+        client: Any = self._connector.client
+        # writing too: a demoted primary still takes PUBLISH
+        await client.set(self._names.lease(self.id), "1", px=self._lease_ms)
+        await client.publish(self._names.probe(self.id), token)
+
+    async def _on_miss(self, misses: int) -> None:
+        if misses == _MISSES_BEFORE_RECONNECT:
+            logger.warning("Redis does not answer; streams stay open and go on once it does")
+        if misses % _MISSES_BEFORE_RECONNECT == 0:
+            self._reader.restart()
+            await self._connector.drop_connections()
+
+    def _complain(self, where: bytes, error: Exception) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            logger.error(
+                "%r holds something that this library did not write (%s); it is skipped, and "
+                "more of it will not be logged. Give each application a namespace of its own",
+                where,
+                error,
+            )
+
+    async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        client: Any = self._connector.client
+        async with asyncio.timeout(self._command_timeout):
+            try:
+                return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+            except NoScriptError:  # the server restarted: nothing was run
+                return await client.eval(script.text, len(keys), *keys, *arguments)
+
+
+def _append(log: Log, stored: Stored) -> bool:
+    """Append an entry if it is the next one.
+
+    Returns:
+        Whether the log and the store still agree.
+    """
+    top = log.top
+    position = stored.position
+    if position.epoch != top.epoch:
+        return False
+    if position.offset == top.offset + 1 and stored.previous == top.nonce:
+        log.append(stored.body, position.nonce, time.monotonic())
+        return True
+    # seen before, and proven to be the same entry; an offset used again is not
+    return position.offset <= top.offset and log.gap(position) is None
+
+
+def _continues(log: Log, look: Look) -> bool:
+    """Whether what was read after the log's top follows it without a hole."""
+    if look.top.epoch != log.epoch:
+        return False
+    if not look.entries:
+        return look.top == log.top
+    first = look.entries[0][0]
+    return first.position.offset == log.top.offset + 1 and first.previous == log.top.nonce
+
+
+def _has_reached(log: Log, top: Position) -> bool:
+    return log.epoch == top.epoch and log.top.offset >= top.offset
+
+
+def _floor(look: Look) -> Position:
+    if not look.entries:
+        return look.top
+    oldest = look.entries[0][0]
+    return Position(look.top.epoch, oldest.position.offset - 1, oldest.previous)
+
+
+def log_of(look: Look, retention: Retention) -> Log:
+    """Make a log of what the store holds."""
+    log = Log(retention, _floor(look))
+    now = time.monotonic()
+    for stored, age in look.entries:
+        log.append(stored.body, stored.position.nonce, now - age)
+    log.expire(now)
+    return log
+
+
+async def _until_shown(followed: Followed) -> None:
+    """Let the event loop run until readers were shown the log; never waits for a reader."""
+    while followed.notify():  # noqa: ASYNC110  # turns of the loop are what is wanted
+        await asyncio.sleep(0)

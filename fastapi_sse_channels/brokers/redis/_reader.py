@@ -1,0 +1,322 @@
+"""The one connection on which a process hears of events.
+
+redis-py's own pub/sub object reconnects without telling, never notices a server that hangs, and
+can spin for ever on a socket that timed out (measured with 8.1). So this reader works on a plain
+connection: every connection is new, and whoever listens is told of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+logger = logging.getLogger("fastapi_sse_channels")
+
+# A slow link needs seconds for a handshake, a healed one answers the next attempt at once: so
+# attempts begin at short intervals and run side by side.
+_ATTEMPT_INTERVAL = 0.4
+_ATTEMPT_TIMEOUT = 5.0
+_MAX_ATTEMPTS = 8
+
+# Messages are handled in batches; in between, the event loop serves the streams.
+_MESSAGES_PER_TURN = 64
+
+
+class Listener(Protocol):
+    """Who is told what the reader hears."""
+
+    def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
+        """Take a message; return what the reader should wait for before the next one."""
+        ...
+
+    def on_connected(self) -> None:
+        """Hear that a new connection listens; anything before may have been missed."""
+        ...
+
+    def on_disconnected(self, error: BaseException) -> None:
+        """Hear that the connection was lost."""
+        ...
+
+
+class Reader:
+    """Listens to Redis for as long as it runs, over as many connections as that takes."""
+
+    def __init__(
+        self,
+        make_connection: Callable[[], AbstractConnection],
+        listener: Listener,
+        *,
+        patterns: Iterable[str] = (),
+        channels: Iterable[str] = (),
+    ) -> None:
+        """Prepare a reader.
+
+        Args:
+            make_connection: Returns a connection that is not connected yet.
+            listener: Told what is heard.
+            patterns: Subscribed for as long as the reader runs.
+            channels: Likewise; more can be added with `subscribe`.
+        """
+        self._make_connection = make_connection
+        self._listener = listener
+        self._patterns = tuple(patterns)
+        self._channels = dict.fromkeys(channels)
+        self._confirmations: dict[bytes, asyncio.Future[None]] = {}
+        self._connection: AbstractConnection | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self, seconds: float) -> None:
+        """Connect, and keep connected until `stop`.
+
+        Raises:
+            RedisError: The server refused, or could not be reached within `seconds`.
+            TimeoutError: Likewise.
+        """
+        async with asyncio.timeout(seconds):
+            connection = await self._connect(fail_fast=True)
+        self._running = asyncio.create_task(self._run(connection))
+        # the first connection is announced before start() returns
+        await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        for task in (self._running, self._reading):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        self._running = self._reading = None
+        if self._connection is not None:
+            await _drop(self._connection)
+            self._connection = None
+
+    def restart(self) -> None:
+        """Give up on the connection and make a new one."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def subscribe(self, channel: str) -> None:
+        """Listen to one more channel, and wait until the server confirmed it.
+
+        Raises:
+            RedisError: The connection is down; once it is back, the channel is subscribed.
+        """
+        self._channels[channel] = None
+        await self._confirmed("SUBSCRIBE", channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """Stop listening to a channel."""
+        self._channels.pop(channel, None)
+        if self._connection is not None and self._connection.is_connected:
+            sending = self._connection.send_command("UNSUBSCRIBE", channel)
+            task = asyncio.ensure_future(sending)
+            task.add_done_callback(_ignore_outcome)
+
+    async def _run(self, first: AbstractConnection) -> None:
+        connection = first
+        while True:
+            self._connection = connection
+            self._listener.on_connected()
+            self._reading = asyncio.create_task(self._read(connection))
+            await asyncio.wait([self._reading])
+            lost = self._reading
+            error = ConnectionError("the probe missed") if lost.cancelled() else lost.exception()
+            self._forget_confirmations()
+            self._listener.on_disconnected(error or ConnectionError("closed"))
+            self._connection = None
+            await _drop(connection)
+            connection = await self._connect(fail_fast=False)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        until_turn = _MESSAGES_PER_TURN
+        while True:
+            reply = await connection.read_response()
+            if pause := self._take(reply):
+                await pause
+            until_turn -= 1
+            if not until_turn:
+                # buffered replies never suspend, and would keep the event loop to themselves
+                await asyncio.sleep(0)
+                until_turn = _MESSAGES_PER_TURN
+
+    def _take(self, reply: Any) -> Awaitable[None] | None:
+        match reply:
+            case [b"pmessage", _, channel, payload] | [b"message", channel, payload]:
+                return self._listener.on_message(channel, payload)
+            case [b"subscribe" | b"psubscribe", name, _]:
+                confirmation = self._confirmations.pop(name, None)
+                if confirmation is not None and not confirmation.done():
+                    confirmation.set_result(None)
+        return None
+
+    async def _confirmed(self, command: str, name: str) -> None:
+        connection = self._connection
+        if connection is None:
+            msg = "Redis cannot be reached"
+            raise RedisError(msg)
+        confirmation = self._confirmations.setdefault(
+            name.encode(), asyncio.get_running_loop().create_future()
+        )
+        await connection.send_command(command, name)
+        await asyncio.shield(confirmation)
+
+    def _forget_confirmations(self) -> None:
+        for confirmation in self._confirmations.values():
+            if not confirmation.done():
+                confirmation.set_exception(RedisError("the connection was lost"))
+                confirmation.exception()  # may have no one waiting
+        self._confirmations.clear()
+
+    async def _connect(self, *, fail_fast: bool) -> AbstractConnection:
+        """Try until a connection listens; attempts overlap."""
+        loop = asyncio.get_running_loop()
+        attempts: set[asyncio.Task[AbstractConnection]] = set()
+        try:
+            while True:
+                if len(attempts) < _MAX_ATTEMPTS:
+                    attempts.add(loop.create_task(self._attempt()))
+                began = loop.time()
+                done, attempts = await asyncio.wait(
+                    attempts, timeout=_ATTEMPT_INTERVAL, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    error = task.exception()
+                    if error is None:
+                        attempts |= done - {task}
+                        return task.result()
+                    if fail_fast and _is_final(error):
+                        raise error
+                # a refused connection fails at once: the interval is the back-off
+                await asyncio.sleep(began + _ATTEMPT_INTERVAL - loop.time() if done else 0)
+        finally:
+            for task in attempts:
+                task.cancel()
+                task.add_done_callback(_drop_result)
+
+    async def _attempt(self) -> AbstractConnection:
+        connection = self._make_connection()
+        try:
+            async with asyncio.timeout(_ATTEMPT_TIMEOUT):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._listen(connection)
+        except BaseException:
+            await _drop(connection)
+            raise
+        return connection
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        wanted = [("PSUBSCRIBE", self._patterns), ("SUBSCRIBE", tuple(self._channels))]
+        missing: set[bytes] = set()
+        for command, names in wanted:
+            if names:
+                await connection.send_command(command, *names)
+                missing.update(name.encode() for name in names)
+        while missing:
+            # a refusal (ACL) is the answer to this read, and raised by it
+            reply: Any = await connection.read_response()
+            if reply[0] in {b"subscribe", b"psubscribe"}:
+                missing.discard(reply[1])
+            # messages before the last confirmation are found again in the history
+
+
+_TRANSIENT: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    RedisConnectionError,
+    RedisTimeoutError,
+)
+
+
+class Probe:
+    """Notices a server that no longer answers, by talking to itself through it.
+
+    A hung server keeps its connections open and says nothing, which no time-out on an idle
+    pub/sub connection can tell from silence.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[str], Awaitable[object]],
+        on_miss: Callable[[int], Awaitable[None]],
+        *,
+        interval: float,
+    ) -> None:
+        """Prepare a probe; `interval` is in seconds, and a miss takes as long."""
+        self._publish = publish
+        self._on_miss = on_miss
+        self._interval = interval
+        self._token = ""
+        self._heard = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.misses = 0
+
+    def start(self) -> None:
+        """Begin to probe."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop probing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def heard(self, payload: bytes) -> None:
+        """Take what the reader heard on the probe's channel."""
+        if payload == self._token.encode():
+            self._heard.set()
+
+    async def _run(self) -> None:
+        while True:
+            began = time.monotonic()
+            if await self._echoes():
+                self.misses = 0
+                await asyncio.sleep(self._interval)
+            else:
+                self.misses += 1
+                await self._on_miss(self.misses)
+                await asyncio.sleep(max(0.0, began + self._interval - time.monotonic()))
+
+    async def _echoes(self) -> bool:
+        self._heard.clear()
+        self._token = secrets.token_hex(8)
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._publish(self._token)
+                await self._heard.wait()
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
+
+
+def _drop_result(attempt: asyncio.Task[AbstractConnection]) -> None:
+    # two attempts may succeed in the same turn
+    if not attempt.cancelled() and attempt.exception() is None:
+        asyncio.ensure_future(_drop(attempt.result()))  # noqa: RUF006  # nothing waits for it
+
+
+def _is_final(error: BaseException) -> bool:
+    # redis-py counts a wrong password among connection errors
+    return isinstance(error, AuthenticationError) or not isinstance(error, _TRANSIENT)
+
+
+async def _drop(connection: AbstractConnection) -> None:
+    try:
+        await connection.disconnect(nowait=True)
+    except (RedisError, OSError):
+        logger.debug("closing a Redis connection failed", exc_info=True)
+
+
+def _ignore_outcome(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.debug("unsubscribing failed: %r", task.exception())

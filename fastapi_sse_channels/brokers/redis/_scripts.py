@@ -1,0 +1,94 @@
+"""The Lua scripts with their arguments, for asyncio and blocking clients alike."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from ..._position import Position, new_epoch, new_nonce
+from ._envelope import NotOursError
+
+if TYPE_CHECKING:
+    from ..._log import Retention
+    from ._names import Names
+
+
+class Script:
+    """A Lua script and the name that Redis gives it.
+
+    Attributes:
+        text: Its source.
+        sha1: What `EVALSHA` takes.
+    """
+
+    __slots__ = ("sha1", "text")
+
+    def __init__(self, file_name: str) -> None:
+        """Read a file of this package."""
+        self.text = (
+            files("fastapi_sse_channels.brokers.redis").joinpath(file_name).read_text("ascii")
+        )
+        self.sha1 = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324  # Redis' choice
+
+
+PUBLISH = Script("publish.lua")
+HISTORY = Script("history.lua")
+
+RECEIPT_TTL_MS = 300_000
+# Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
+POSITION_TTL_MS = 30 * 24 * 3_600_000
+# Anyone may open streams of made-up resources; their positions must not fill the server.
+EMPTY_POSITION_TTL_MS = 3_600_000
+
+
+def publish_call(  # noqa: PLR0917  # the one call of the script
+    names: Names,
+    key: str,
+    body: bytes,
+    retention: Retention,
+    idempotency_key: str | None,
+    verb: str = "PUBLISH",
+) -> tuple[list[str], list[str | bytes | int]]:
+    """Return the keys and arguments of `publish.lua`."""
+    keys = [names.position(key), names.log(key)]
+    if idempotency_key is not None:
+        keys.append(names.receipt(key, idempotency_key))
+    return keys, [
+        names.channel(key),
+        verb,
+        body,
+        new_epoch(),
+        new_nonce(),
+        retention.size,
+        retention.max_bytes,
+        max(1, int(retention.ttl * 1000)),
+        max(POSITION_TTL_MS, int(retention.ttl * 2000)),
+        RECEIPT_TTL_MS,
+    ]
+
+
+def history_call(
+    names: Names, key: str, since: int, retention: Retention
+) -> tuple[list[str], list[str | int]]:
+    """Return the keys and arguments of `history.lua`."""
+    ttl = int(retention.ttl * 2000)
+    return [names.position(key), names.log(key)], [
+        since,
+        new_epoch(),
+        max(EMPTY_POSITION_TTL_MS, ttl),
+        max(POSITION_TTL_MS, ttl),
+    ]
+
+
+def parse_position(reply: Any) -> Position:
+    """Read the reply of `publish.lua`.
+
+    Raises:
+        NotOursError: It is not one.
+    """
+    try:
+        epoch, offset, nonce = reply
+        return Position(epoch.decode(), int(offset), nonce.decode())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise NotOursError(f"unexpected reply to a publish: {reply!r}") from error

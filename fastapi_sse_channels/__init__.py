@@ -23,6 +23,7 @@ from ._publisher import Publisher
 from ._router import create_sse_router
 from ._session import Session
 from ._subscription import Subscription
+from ._sync_publisher import SyncPublisher
 from .brokers import Broker, MemoryBroker
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "SnapshotTooSlowError",
     "StreamResetError",
     "Subscription",
+    "SyncPublisher",
     "WrongThreadError",
     "create_sse_router",
     "sse_lifespan",

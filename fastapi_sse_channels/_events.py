@@ -20,9 +20,10 @@ from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeAliasType, TypeForm
 
 from ._errors import ConfigurationError, EventTooLargeError, InvalidEventError
-from ._wire import name_problem
+from ._wire import event_body, name_problem
 
 T = TypeVar("T")
+EventNames = Literal["none", "discriminator"]
 
 _HOW = (
     "declare `Event = Annotated[A | B, Field(discriminator='type')]`, where every member is a "
@@ -40,12 +41,19 @@ class EventSchema(Generic[T]):
         names: Every event name of the union.
     """
 
-    def __init__(self, event_type: TypeForm[T], *, max_event_bytes: int) -> None:
+    def __init__(
+        self,
+        event_type: TypeForm[T],
+        *,
+        max_event_bytes: int,
+        event_names: EventNames = "none",
+    ) -> None:
         """Check the declaration.
 
         Args:
             event_type: A pydantic model, or an annotated union of them.
             max_event_bytes: Largest encoded event, in bytes.
+            event_names: Whether events are named on the wire too.
 
         Raises:
             ConfigurationError: A member cannot be told apart, or has a name that the wire
@@ -53,6 +61,7 @@ class EventSchema(Generic[T]):
         """
         self.event_type = event_type
         self.max_event_bytes = max_event_bytes
+        self._is_named_on_wire = event_names == "discriminator"
         self.name, bare = _unwrap(event_type)
         members, declared = _members(bare)
         self.discriminator = declared or _common_literal(members)
@@ -124,6 +133,15 @@ class EventSchema(Generic[T]):
             raise EventTooLargeError(msg)
         name = getattr(model, self._attribute[member])
         return (name.value if isinstance(name, Enum) else name), data
+
+    def body(self, event: object) -> bytes:
+        """Validate an event and encode what every session gets of it.
+
+        Raises:
+            InvalidEventError: It is not an event of this union.
+        """
+        name, data = self.encode(event)
+        return event_body(data, name if self._is_named_on_wire else None)
 
     def decode(self, data: bytes) -> T:
         """Return the event that `encode` wrote.

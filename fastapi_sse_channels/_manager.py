@@ -12,10 +12,9 @@ from fastapi import Path
 from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
-from . import _wire
 from ._channel import Channel
 from ._errors import BrokerError, ConfigurationError
-from ._events import EventSchema
+from ._events import EventNames, EventSchema
 from ._hub import Hub
 from ._keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
 from ._log import Retention
@@ -26,12 +25,9 @@ from ._subscription import Subscription
 from .brokers import Broker, MemoryBroker
 
 if TYPE_CHECKING:
-    from typing import Literal
     from uuid import UUID
 
     from ._session import Session
-
-    EventNames = Literal["none", "discriminator"]
 
 T = TypeVar("T")
 
@@ -101,7 +97,9 @@ class ChannelManager(Generic[T]):
         )
         if ping_interval is not None:
             _check_positive(ping_interval=ping_interval)
-        self.schema = EventSchema(event_type, max_event_bytes=max_event_bytes)
+        self.schema = EventSchema(
+            event_type, max_event_bytes=max_event_bytes, event_names=event_names
+        )
         self.keys = KeySpace(key_prefix, key_suffix)
         self.name = name or self.schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event"
         self.broker = _broker(broker)
@@ -114,7 +112,6 @@ class ChannelManager(Generic[T]):
             retry=lambda: int(retry * random.uniform(0.5, 1.5)),
             drain_retry=lambda: int(500 + 1000 * random.uniform(0, drain_spread)),
         )
-        self._named_on_wire = event_names == "discriminator"
         self._max_sessions = max_sessions
         self._running: Hub | None = None
         self._starts = 0
@@ -159,7 +156,7 @@ class ChannelManager(Generic[T]):
             PublishError: The broker could not confirm that the event is stored.
         """
         key = self.keys.key(resource_id)
-        body = self.encode(event)
+        body = self.schema.body(event)
         hub = self._hub_for_publishing()
         if hub.loop is asyncio.get_running_loop():
             return await self._publish(hub, key, body, idempotency_key)
@@ -315,15 +312,6 @@ class ChannelManager(Generic[T]):
             max_sessions=self._max_sessions,
         )
         return self._running
-
-    def encode(self, event: object) -> bytes:
-        """Validate an event and encode what every session gets of it.
-
-        Raises:
-            InvalidEventError: It is not an event of this union.
-        """
-        name, data = self.schema.encode(event)
-        return _wire.event_body(data, name if self._named_on_wire else None)
 
     def _hub_for_publishing(self) -> Hub:
         hub = self._running

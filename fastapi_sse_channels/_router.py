@@ -76,7 +76,7 @@ def create_sse_router(
         ConfigurationError: The resource id cannot be told from the path.
     """
     provider = channel or manager.channel_for(_only_parameter(path))
-    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.encode)
+    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)

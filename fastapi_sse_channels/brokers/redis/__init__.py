@@ -3,6 +3,7 @@
 Needs the extra `fastapi-sse-channels[redis]`.
 """
 
+from ._blocking import BlockingStore
 from ._broker import RedisBroker
 
-__all__ = ["RedisBroker"]
+__all__ = ["BlockingStore", "RedisBroker"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError
-
 from ..._errors import (
     BrokerClosedError,
     BrokerError,
@@ -18,6 +16,7 @@ from ..._log import Log, Retention
 from .._base import Broker, History, history_of
 from ._connect import Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
+from ._explain import explain
 from ._names import Names
 from ._node import UNAVAILABLE, Follow, Node, log_of
 
@@ -228,20 +227,4 @@ class RedisBroker(Broker):
         raise BrokerNotStartedError(msg)
 
     def _explain(self, error: BaseException) -> str:
-        where = self._where
-        match error:
-            case AuthenticationError():
-                return f"{where} refuses the password or user: {error}"
-            case NoPermissionError():
-                return (
-                    f"{where} lacks rights: {error}. Grant the user "
-                    f"`~{self._names.namespace}:* &{self._names.namespace}:* +@all -@dangerous`"
-                )
-            case ReadOnlyError():
-                return f"{where} is a replica, or was demoted to one: {error}"
-            case TimeoutError():
-                return f"{where} does not answer in time"
-            case NotOursError():
-                return f"{where}: {error}; give each application a namespace of its own"
-            case _:
-                return f"{where}: {error}"
+        return explain(error, self._where, self._names)

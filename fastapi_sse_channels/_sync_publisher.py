@@ -1,0 +1,100 @@
+"""Publish from programs without an application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from typing_extensions import TypeForm
+
+from ._errors import ConfigurationError
+from ._events import EventNames, EventSchema
+from ._keys import KeySpace
+from ._log import Retention
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+T = TypeVar("T")
+
+
+class SyncPublisher(Generic[T]):
+    """Publishes without an event loop: from Celery tasks, cron jobs and scripts.
+
+    Takes what the application's `ChannelManager` takes, and reaches the streams of every process.
+    May be shared by threads.
+    """
+
+    def __init__(
+        self,
+        event_type: TypeForm[T],
+        *,
+        broker: str,
+        key_prefix: str,
+        key_suffix: str = "events",
+        namespace: str = "sse",
+        event_names: EventNames = "none",
+        history_size: int = 256,
+        history_bytes: int = 1024 * 1024,
+        history_ttl: float = 300.0,
+        max_event_bytes: int = 256 * 1024,
+        publish_timeout: float = 2.0,
+    ) -> None:
+        """Prepare a publisher; it connects with the first publish.
+
+        Args:
+            event_type: As for `ChannelManager`, and so are all but the last.
+            broker: A Redis URL.
+            key_prefix: See `ChannelManager`.
+            key_suffix: See `ChannelManager`.
+            namespace: That of the application's `RedisBroker`.
+            event_names: See `ChannelManager`.
+            history_size: See `ChannelManager`.
+            history_bytes: See `ChannelManager`.
+            history_ttl: See `ChannelManager`.
+            max_event_bytes: See `ChannelManager`.
+            publish_timeout: Seconds after which a publish fails.
+
+        Raises:
+            ConfigurationError: The union or the URL cannot work; the message names the fix.
+        """
+        if broker == "memory://":
+            msg = (
+                "the in-memory broker lives inside the server's process, where no script can "
+                "reach it; use broker='redis://…' here and in the application"
+            )
+            raise ConfigurationError(msg)
+        from .brokers.redis import BlockingStore  # noqa: PLC0415  # an optional extra
+
+        self._schema = EventSchema(
+            event_type, max_event_bytes=max_event_bytes, event_names=event_names
+        )
+        self._keys = KeySpace(key_prefix, key_suffix)
+        self._retention = Retention(history_size, history_bytes, history_ttl)
+        self._store = BlockingStore(broker, namespace=namespace, seconds=publish_timeout)
+
+    def __repr__(self) -> str:
+        """Show where it publishes."""
+        return f"<SyncPublisher {self._keys.name}>"
+
+    def publish(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        *,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Publish an event and wait until it is stored; see `ChannelManager.publish`.
+
+        Raises:
+            InvalidEventError: Refused before anything was stored.
+            InvalidResourceIdError: The id cannot name a channel.
+            PublishError: Redis could not confirm that the event is stored.
+        """
+        key = self._keys.key(resource_id)
+        body = self._schema.body(event)
+        return self._store.publish(key, body, self._retention, idempotency_key).event_id
+
+    def close(self) -> None:
+        """Close the connections; the next publish opens one again."""
+        self._store.close()

@@ -1,0 +1,80 @@
+"""The README's code does what the README says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import fastapi_sse_channels
+from fastapi_sse_channels import ChannelManager
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+async def test_quick_start_serves_what_it_publishes(serve, open_stream, tmp_path):
+    (tmp_path / "main.py").write_text(snippets("python")[0])
+    server = serve("main:app", env={"PYTHONPATH": str(tmp_path)})
+
+    stream = await open_stream(f"{server.url}/discussions/42/events")
+    await stream.until(b"stream-open")
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        assert (await client.post("/discussions/42/comments")).status_code == 201
+
+    body = await stream.until(b"comment_count")
+    assert body.endswith(b'data: {"type":"comment-added","comment_count":1}\n\n')
+
+
+def test_every_python_snippet_runs_after_those_before_it(redis_url, monkeypatch):
+    # snippets are cumulative, as a reader reads them
+    module = types.ModuleType("readme")
+    monkeypatch.setitem(sys.modules, "readme", module)
+    namespace = module.__dict__
+    for snippet in snippets("python"):
+        code = snippet.replace("redis://localhost:6379/0", redis_url)
+        exec(compile(code, "README.md", "exec", dont_inherit=True), namespace)
+
+    assert namespace["publisher"] is not None
+
+
+def test_every_name_of_the_names_table_exists():
+    [table] = re.findall(r"## Names\n(.*?)\n## ", README, re.DOTALL)
+    called = set(re.findall(r"(\w+)\(", table)) - {"Depends"}
+
+    known = {*dir(fastapi_sse_channels), *dir(ChannelManager), *dir(fastapi_sse_channels.Channel)}
+    assert len(called) > 8
+    assert called <= known
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [line.split("`")[1::2] for line in README.split("## Limits")[1].splitlines() if "| `" in line],
+    ids=lambda names: names[0],
+)
+def test_limits_table_names_arguments_of_the_manager(argument):
+    names = ChannelManager.__init__.__kwdefaults__
+    assert [name for name in argument if name in names or name in {'"reset"', '"close"'}] == argument
+
+
+def test_javascript_snippets_parse():
+    node = shutil.which("node")
+    assert node, "node is needed: apt-get install nodejs"
+    for snippet in snippets("js"):
+        subprocess.run([node, "--check", "-"], input=snippet.encode(), check=True)
+
+
+def test_package_documents_its_version():
+    code = "import importlib.metadata as m; print(m.version('fastapi-sse-channels'))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert printed.strip()

@@ -14,7 +14,7 @@ from ..._errors import (
 )
 from ..._log import Log, Retention
 from .._base import Broker, History, history_of
-from ._connect import Connector, connect_through_sentinel, connect_to_server
+from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
 from ._explain import explain
 from ._names import Names
@@ -115,6 +115,34 @@ class RedisBroker(Broker):
                 seconds=publish_timeout,
                 max_connections=max_connections,
                 options=connection_options or {},
+            ),
+            **options,
+        )
+
+    @classmethod
+    def cluster(
+        cls,
+        url: str = "redis://localhost:6379",
+        *,
+        follow: Follow = "pattern",
+        publish_timeout: float = 2.0,
+        **options: Any,
+    ) -> RedisBroker:
+        """Use a Redis Cluster.
+
+        Args:
+            url: Any server of the cluster.
+            follow: `"pattern"` hears of all channels through plain pub/sub, which a cluster
+                carries to every server; `"channel"` uses sharded pub/sub (Redis 7), one
+                connection for each primary.
+            publish_timeout: See the constructor.
+            options: The constructor's others.
+        """
+        return cls(
+            follow=follow,
+            publish_timeout=publish_timeout,
+            connect=lambda: ClusterConnector(
+                url, seconds=publish_timeout, sharded=follow == "channel"
             ),
             **options,
         )

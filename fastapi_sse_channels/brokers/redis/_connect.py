@@ -6,13 +6,15 @@ executed twice and took a minute (measured with 8.1).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -21,10 +23,27 @@ if TYPE_CHECKING:
 class Connector(Protocol):
     """Makes what a started broker needs; one for each start."""
 
-    client: Redis
+    client: Any
+    is_sharded: bool
 
-    def reader_connection(self) -> AbstractConnection:
+    def shards(self) -> Sequence[str]:
+        """Name the servers that carry channels; one without a name if all carry all."""
+        ...
+
+    def shard_of(self, channel: str) -> str:
+        """Name the server that carries a channel."""
+        ...
+
+    def reader_connection(self, shard: str) -> AbstractConnection:
         """Return a new connection that waits for messages without a time limit."""
+        ...
+
+    async def find_servers(self) -> None:
+        """Learn which servers there are now.
+
+        Raises:
+            RedisError: None of them answers.
+        """
         ...
 
     async def drop_connections(self) -> None:
@@ -39,6 +58,8 @@ class Connector(Protocol):
 class PoolConnector:
     """Connections of one pool: a single server, or the primary that a Sentinel names."""
 
+    is_sharded = False
+
     def __init__(self, client: Redis) -> None:
         """Take over a client."""
         self.client = client
@@ -49,8 +70,21 @@ class PoolConnector:
         host = options.get("path") or f"{options.get('host')}:{options.get('port')}"
         return f"Redis at {getattr(self.client.connection_pool, 'service_name', host)}"
 
-    def reader_connection(self) -> AbstractConnection:
+    def shards(self) -> Sequence[str]:
+        """See `Connector.shards`."""
+        return ("",)
+
+    def shard_of(self, channel: str) -> str:
+        """See `Connector.shard_of`."""
+        del channel
+        return ""
+
+    async def find_servers(self) -> None:
+        """See `Connector.find_servers`; there is one, or the Sentinels are asked."""
+
+    def reader_connection(self, shard: str) -> AbstractConnection:
         """See `Connector.reader_connection`."""
+        del shard
         pool = self.client.connection_pool
         # with a time limit of its own, redis-py takes a dead socket for a quiet one
         connection: AbstractConnection = pool.connection_class(
@@ -65,6 +99,64 @@ class PoolConnector:
     async def close(self) -> None:
         """See `Connector.close`."""
         await self.client.aclose(close_connection_pool=True)
+
+
+class ClusterConnector:
+    """Connections to the primaries of a Redis Cluster."""
+
+    def __init__(self, url: str, *, seconds: float, sharded: bool) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            url: Any server of the cluster.
+            seconds: Time limit of each command.
+            sharded: Whether each server carries its own channels only.
+        """
+        self.is_sharded = sharded
+        self._url = url
+        options = _options(seconds)
+        del options["decode_responses"], options["health_check_interval"]
+        self.client: Any = RedisCluster.from_url(url, **options)
+
+    def __repr__(self) -> str:
+        """Name the cluster, without its password."""
+        return f"Redis Cluster at {self._url.rpartition('@')[2].rpartition('//')[2]}"
+
+    def shards(self) -> Sequence[str]:
+        """See `Connector.shards`."""
+        return [node.name for node in self.client.get_primaries()] if self.is_sharded else [""]
+
+    def shard_of(self, channel: str) -> str:
+        """See `Connector.shard_of`."""
+        return str(self.client.get_node_from_key(channel).name) if self.is_sharded else ""
+
+    async def find_servers(self) -> None:
+        """See `Connector.find_servers`."""
+        await self.client.nodes_manager.initialize()
+
+    def reader_connection(self, shard: str) -> AbstractConnection:
+        """See `Connector.reader_connection`."""
+        # plain pub/sub reaches every server of a cluster, so any will do
+        node = self.client.get_node(node_name=shard) if shard else self._any_primary()
+        if node is None:
+            msg = f"{shard} is not part of the cluster any more"
+            raise RedisConnectionError(msg)
+        connection: AbstractConnection = node.connection_class(
+            **{**node.connection_kwargs, "socket_timeout": None}
+        )
+        return connection
+
+    async def drop_connections(self) -> None:
+        """See `Connector.drop_connections`."""
+        for node in self.client.get_nodes():
+            await node.disconnect()
+
+    async def close(self) -> None:
+        """See `Connector.close`."""
+        await self.client.aclose()
+
+    def _any_primary(self) -> Any:
+        return random.choice(self.client.get_primaries())
 
 
 def connect_to_server(url: str, *, seconds: float, max_connections: int) -> PoolConnector:

@@ -56,4 +56,4 @@ class Names:
 
     def probe(self, node: str) -> str:
         """The pub/sub channel on which a node listens to itself."""
-        return f"{self.namespace}:probe:{node}"
+        return f"{self.namespace}:probe:{{{node}}}"

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from redis.exceptions import NoScriptError, RedisError
@@ -15,7 +16,8 @@ from ..._log import Log, Retention
 from ..._position import Position, start_of
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
-from ._reader import Probe, Reader
+from ._link import Link
+from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ _NO_ENTRIES = 2**53 - 1
 _ON_ITS_WAY = 0.5
 _SYNC_RETRY = 0.1
 _SYNCS_AT_ONCE = 32
-_MISSES_BEFORE_RECONNECT = 2
 _LEASE_INTERVALS = 3
 
 
@@ -45,10 +46,13 @@ class Followed:
     While the past is being read, what arrives waits in `arrived`; otherwise that is `None`.
     """
 
-    __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "syncing")
+    __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "shard", "syncing")
 
-    def __init__(self, key: str, retention: Retention, notify: Callable[[], bool | None]) -> None:
+    def __init__(
+        self, key: str, retention: Retention, notify: Callable[[], bool | None], shard: str
+    ) -> None:
         """Follow nothing yet."""
+        self.shard = shard
         self.key = key
         self.retention = retention
         self.notify = notify
@@ -78,36 +82,32 @@ class Node:
         self._follow = follow
         self._command_timeout = command_timeout
         self._check_interval = check_interval
+        self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
-        self._connected = asyncio.Event()
-        self._was_connected = False
         self._has_complained = False
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
-        self._probe_channel = names.probe(self.id).encode()
-        self._reader = Reader(
-            connector.reader_connection,
-            self,
-            patterns=[names.pattern] if follow == "pattern" else [],
-            channels=[names.probe(self.id)],
-        )
-        self._probe = Probe(self._send_probe, self._on_miss, interval=probe_interval)
+        self._links: dict[str, Link] = {}
+        self._moving: asyncio.Task[None] | None = None
         self.counts = SessionCounts(connector.client, names, self.id)
 
     @property
     def is_healthy(self) -> bool:
         """Whether the server answers, and events come through."""
-        return self._connected.is_set() and self._probe.misses < _MISSES_BEFORE_RECONNECT
+        return all(link.is_healthy for link in self._links.values())
 
     async def start(self, seconds: float) -> None:
         """Connect within `seconds`, or raise one of `UNAVAILABLE`."""
         try:
-            await self._reader.start(seconds)
+            async with asyncio.timeout(seconds):
+                await self._connector.find_servers()
+            for shard in self._connector.shards():
+                await self._link(shard).start(seconds)
         except BaseException:
+            await self._stop_links()
             await self._connector.close()
             raise
-        self._probe.start()
         self.counts.start()
         self._checking = asyncio.create_task(self._check_positions())
 
@@ -115,12 +115,12 @@ class Node:
         """Disconnect; what is stored stays."""
         for followed in tuple(self._followed.values()):
             self.unfollow(followed.key)
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.wait([self._checking])
-        await self._probe.stop()
+        for task in (self._checking, self._moving):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         await self.counts.stop()
-        await self._reader.stop()
+        await self._stop_links()
         try:
             async with asyncio.timeout(self._command_timeout):
                 await self.run(self._connector.client.delete(self._names.lease(self.id)))
@@ -137,7 +137,8 @@ class Node:
         self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
     ) -> Position:
         """Run `publish.lua`."""
-        call = publish_call(self._names, key, body, retention, idempotency_key)
+        verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
+        call = publish_call(self._names, key, body, retention, idempotency_key, verb)
         return parse_position(await self._run_script(PUBLISH, *call))
 
     async def look(self, key: str, since: int, retention: Retention) -> Look:
@@ -154,14 +155,12 @@ class Node:
         self, key: str, retention: Retention, notify: Callable[[], bool | None]
     ) -> Log:
         """Follow a channel: listen first, then read the past, then merge."""
-        followed = Followed(key, retention, notify)
         channel = self._names.channel(key)
+        followed = Followed(key, retention, notify, self._connector.shard_of(channel))
         self._followed[channel.encode()] = followed
         try:
             async with asyncio.timeout(self._command_timeout):
-                await self._connected.wait()
-                if self._follow == "channel":
-                    await self._reader.subscribe(channel)
+                await self._listen_to(followed)
             await self._read_past(followed)
         except BaseException:
             self.unfollow(key)
@@ -176,15 +175,14 @@ class Node:
             return
         if followed.syncing is not None:
             followed.syncing.cancel()
-        if self._follow == "channel":
-            self._reader.unsubscribe(channel)
+        link = self._links.get(followed.shard)
+        if self._follow == "channel" and link is not None:
+            link.unsubscribe(channel)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
-        """See `Listener.on_message`."""
+        """See `LinkListener.on_message`."""
         followed = self._followed.get(channel)
         if followed is None:
-            if channel == self._probe_channel:
-                self._probe.heard(payload)
             return None
         try:
             stored = parse_message(payload)
@@ -199,20 +197,77 @@ class Node:
             return _until_shown(followed)
         return None
 
-    def on_connected(self) -> None:
-        """See `Listener.on_connected`."""
-        self._connected.set()
-        if self._was_connected:
-            logger.info("Redis is back; reading what was missed")
-            self.counts.rewrite()
-            for followed in self._followed.values():
+    def on_link_up(self, link: Link, *, is_first: bool) -> None:
+        """See `LinkListener.on_link_up`."""
+        if is_first:
+            return
+        logger.info("Redis is back; reading what was missed")
+        self.counts.rewrite()
+        for followed in self._followed.values():
+            if followed.shard == link.shard:
                 self._sync(followed)
-        self._was_connected = True
 
-    def on_disconnected(self, error: BaseException) -> None:
-        """See `Listener.on_disconnected`."""
-        self._connected.clear()
+    def on_link_down(self, link: Link, error: BaseException) -> None:
+        """See `LinkListener.on_link_down`."""
         logger.warning("lost the subscription to Redis, reconnecting: %s", error)
+        if link.shard and (self._moving is None or self._moving.done()):
+            self._moving = asyncio.create_task(self._follow_moved_slots())
+
+    async def _listen_to(self, followed: Followed) -> None:
+        """Return once what is published from now on is heard."""
+        link = self._link(followed.shard)
+        if self._follow == "channel":
+            await link.subscribe(self._names.channel(followed.key))
+        else:
+            await link.is_up.wait()
+
+    def _link(self, shard: str) -> Link:
+        link = self._links.get(shard)
+        if link is None:
+            link = self._links[shard] = Link(
+                shard,
+                lambda: self._connector.reader_connection(shard),
+                self._send_probe,
+                self,
+                pattern=self._names.pattern if self._follow == "pattern" else None,
+                verbs=SHARDED if self._connector.is_sharded else PLAIN,
+                probe_channel=self._probe_channel(shard),
+                probe_interval=self._probe_interval,
+                on_silence=self._on_silence,
+            )
+        return link
+
+    async def _stop_links(self) -> None:
+        for link in self._links.values():
+            await link.stop()
+        self._links.clear()
+
+    def _probe_channel(self, shard: str) -> str:
+        candidates = (self._names.probe(f"{self.id}.{number}") for number in count())
+        return next(name for name in candidates if self._connector.shard_of(name) == shard)
+
+    async def _follow_moved_slots(self) -> None:
+        """Listen where a sharded cluster carries the channels now."""
+        while True:
+            try:
+                async with asyncio.timeout(self._command_timeout):
+                    await self._connector.find_servers()
+                break
+            except UNAVAILABLE:
+                await asyncio.sleep(_SYNC_RETRY)
+        present = set(self._connector.shards())
+        for shard in present - self._links.keys():
+            await self._link(shard).start(None)
+        for followed in tuple(self._followed.values()):
+            channel = self._names.channel(followed.key)
+            shard = self._connector.shard_of(channel)
+            if shard != followed.shard:
+                if followed.shard in self._links:
+                    self._links[followed.shard].unsubscribe(channel)
+                followed.shard = shard
+                self._sync(followed)
+        for shard in self._links.keys() - present:
+            await self._links.pop(shard).stop()
 
     def _sync(self, followed: Followed) -> None:
         """Read what was missed, in the background; callable at any time."""
@@ -226,7 +281,7 @@ class Node:
         while followed.arrived is not None:
             try:
                 async with self._syncs:
-                    await self._connected.wait()
+                    await self._listen_to(followed)
                     await self._read_past(followed)
             except UNAVAILABLE:
                 await asyncio.sleep(_SYNC_RETRY)
@@ -285,18 +340,16 @@ class Node:
             if not self._followed:
                 await asyncio.sleep(self._check_interval)
 
-    async def _send_probe(self, token: str) -> None:
-        client: Any = self._connector.client
+    async def _send_probe(self, channel: str, token: str) -> None:
         # writing too: a demoted primary still takes PUBLISH
-        await client.set(self._names.lease(self.id), "1", px=self._lease_ms)
-        await client.publish(self._names.probe(self.id), token)
+        await self._connector.client.set(self._names.lease(self.id), "1", px=self._lease_ms)
+        verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
+        await self._connector.client.execute_command(verb, channel, token)
 
-    async def _on_miss(self, misses: int) -> None:
-        if misses == _MISSES_BEFORE_RECONNECT:
+    async def _on_silence(self, link: Link) -> None:
+        if link.has_been_silent:
             logger.warning("Redis does not answer; streams stay open and go on once it does")
-        if misses % _MISSES_BEFORE_RECONNECT == 0:
-            self._reader.restart()
-            await self._connector.drop_connections()
+        await self._connector.drop_connections()
 
     def _complain(self, where: bytes, error: Exception) -> None:
         if not self._has_complained:
@@ -309,7 +362,7 @@ class Node:
             )
 
     async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        client: Any = self._connector.client
+        client = self._connector.client
         async with asyncio.timeout(self._command_timeout):
             try:
                 return await client.evalsha(script.sha1, len(keys), *keys, *arguments)

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -31,6 +31,17 @@ _MAX_ATTEMPTS = 8
 
 # Messages are handled in batches; in between, the event loop serves the streams.
 _MESSAGES_PER_TURN = 64
+
+
+class Verbs(NamedTuple):
+    """The commands of one kind of pub/sub; confirmations are called the same."""
+
+    subscribe: str
+    unsubscribe: str
+
+
+PLAIN = Verbs("SUBSCRIBE", "UNSUBSCRIBE")
+SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE")
 
 
 class Listener(Protocol):
@@ -59,6 +70,7 @@ class Reader:
         *,
         patterns: Iterable[str] = (),
         channels: Iterable[str] = (),
+        verbs: Verbs = PLAIN,
     ) -> None:
         """Prepare a reader.
 
@@ -67,25 +79,34 @@ class Reader:
             listener: Told what is heard.
             patterns: Subscribed for as long as the reader runs.
             channels: Likewise; more can be added with `subscribe`.
+            verbs: Plain or sharded pub/sub.
         """
         self._make_connection = make_connection
         self._listener = listener
         self._patterns = tuple(patterns)
         self._channels = dict.fromkeys(channels)
+        self._verbs = verbs
         self._confirmations: dict[bytes, asyncio.Future[None]] = {}
         self._connection: AbstractConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
-    async def start(self, seconds: float) -> None:
+    async def start(self, seconds: float | None) -> None:
         """Connect, and keep connected until `stop`.
+
+        Args:
+            seconds: How long to wait for the first connection; `None` to connect in the
+                background.
 
         Raises:
             RedisError: The server refused, or could not be reached within `seconds`.
             TimeoutError: Likewise.
         """
-        async with asyncio.timeout(seconds):
-            connection = await self._connect(fail_fast=True)
+        if seconds is None:
+            connection = None
+        else:
+            async with asyncio.timeout(seconds):
+                connection = await self._connect(fail_fast=True)
         self._running = asyncio.create_task(self._run(connection))
         # the first connection is announced before start() returns
         await asyncio.sleep(0)
@@ -113,18 +134,18 @@ class Reader:
             RedisError: The connection is down; once it is back, the channel is subscribed.
         """
         self._channels[channel] = None
-        await self._confirmed("SUBSCRIBE", channel)
+        await self._confirmed(self._verbs.subscribe, channel)
 
     def unsubscribe(self, channel: str) -> None:
         """Stop listening to a channel."""
         self._channels.pop(channel, None)
         if self._connection is not None and self._connection.is_connected:
-            sending = self._connection.send_command("UNSUBSCRIBE", channel)
+            sending = self._connection.send_command(self._verbs.unsubscribe, channel)
             task = asyncio.ensure_future(sending)
             task.add_done_callback(_ignore_outcome)
 
-    async def _run(self, first: AbstractConnection) -> None:
-        connection = first
+    async def _run(self, first: AbstractConnection | None) -> None:
+        connection = first or await self._connect(fail_fast=False)
         while True:
             self._connection = connection
             self._listener.on_connected()
@@ -152,9 +173,16 @@ class Reader:
 
     def _take(self, reply: Any) -> Awaitable[None] | None:
         match reply:
-            case [b"pmessage", _, channel, payload] | [b"message", channel, payload]:
+            case (
+                [b"pmessage", _, channel, payload]
+                | [b"message", channel, payload]
+                | [b"smessage", channel, payload]
+            ):
                 return self._listener.on_message(channel, payload)
-            case [b"subscribe" | b"psubscribe", name, _]:
+            case [b"sunsubscribe", name, _] if name.decode() in self._channels:
+                # not asked for: the slot moved to another server
+                raise RedisConnectionError("the server no longer carries a channel")
+            case [b"subscribe" | b"psubscribe" | b"ssubscribe", name, _]:
                 confirmation = self._confirmations.pop(name, None)
                 if confirmation is not None and not confirmation.done():
                     confirmation.set_result(None)
@@ -216,7 +244,7 @@ class Reader:
         return connection
 
     async def _listen(self, connection: AbstractConnection) -> None:
-        wanted = [("PSUBSCRIBE", self._patterns), ("SUBSCRIBE", tuple(self._channels))]
+        wanted = [("PSUBSCRIBE", self._patterns), (self._verbs.subscribe, tuple(self._channels))]
         missing: set[bytes] = set()
         for command, names in wanted:
             if names:
@@ -225,7 +253,7 @@ class Reader:
         while missing:
             # a refusal (ACL) is the answer to this read, and raised by it
             reply: Any = await connection.read_response()
-            if reply[0] in {b"subscribe", b"psubscribe"}:
+            if reply[0] in {b"subscribe", b"psubscribe", b"ssubscribe"}:
                 missing.discard(reply[1])
             # messages before the last confirmation are found again in the history
 

@@ -60,9 +60,10 @@ class PoolConnector:
 
     is_sharded = False
 
-    def __init__(self, client: Redis) -> None:
-        """Take over a client."""
+    def __init__(self, client: Redis, *sentinels: Redis) -> None:
+        """Take over a client, and those that tell it where to connect."""
         self.client = client
+        self._sentinels = sentinels
 
     def __repr__(self) -> str:
         """Name the server, without its password."""
@@ -98,7 +99,8 @@ class PoolConnector:
 
     async def close(self) -> None:
         """See `Connector.close`."""
-        await self.client.aclose(close_connection_pool=True)
+        for client in (self.client, *self._sentinels):
+            await client.aclose(close_connection_pool=True)
 
 
 class ClusterConnector:
@@ -187,7 +189,7 @@ def connect_through_sentinel(
     client = manager.master_for(
         service, max_connections=max_connections, **{**options, **_options(seconds)}
     )
-    return PoolConnector(client)
+    return PoolConnector(client, *manager.sentinels)
 
 
 def _options(seconds: float) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _NO_ENTRIES = 2**53 - 1
 # seconds in which a message that was just published arrives
 _ON_ITS_WAY = 0.5
 _SYNC_RETRY = 0.1
+_TOPOLOGY_INTERVAL = 0.25
 _SYNCS_AT_ONCE = 32
 _LEASE_INTERVALS = 3
 
@@ -248,15 +249,18 @@ class Node:
 
     async def _follow_moved_slots(self) -> None:
         """Listen where a sharded cluster carries the channels now."""
-        while True:
+        while not all(link.is_up.is_set() for link in self._links.values()):
             try:
                 async with asyncio.timeout(self._command_timeout):
                     await self._connector.find_servers()
-                break
+                await self._move_to(frozenset(self._connector.shards()))
             except UNAVAILABLE:
-                await asyncio.sleep(_SYNC_RETRY)
-        present = set(self._connector.shards())
-        for shard in present - self._links.keys():
+                logger.debug("the cluster cannot say where its slots are", exc_info=True)
+            # a failover takes the cluster a while
+            await asyncio.sleep(_TOPOLOGY_INTERVAL)
+
+    async def _move_to(self, shards: frozenset[str]) -> None:
+        for shard in shards - self._links.keys():
             await self._link(shard).start(None)
         for followed in tuple(self._followed.values()):
             channel = self._names.channel(followed.key)
@@ -266,7 +270,7 @@ class Node:
                     self._links[followed.shard].unsubscribe(channel)
                 followed.shard = shard
                 self._sync(followed)
-        for shard in self._links.keys() - present:
+        for shard in self._links.keys() - shards:
             await self._links.pop(shard).stop()
 
     def _sync(self, followed: Followed) -> None:

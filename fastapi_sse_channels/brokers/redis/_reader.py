@@ -86,6 +86,8 @@ class Reader:
         self._patterns = tuple(patterns)
         self._channels = dict.fromkeys(channels)
         self._verbs = verbs
+        self._let_go: set[bytes] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._confirmations: dict[bytes, asyncio.Future[None]] = {}
         self._connection: AbstractConnection | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -139,10 +141,11 @@ class Reader:
     def unsubscribe(self, channel: str) -> None:
         """Stop listening to a channel."""
         self._channels.pop(channel, None)
-        if self._connection is not None and self._connection.is_connected:
-            sending = self._connection.send_command(self._verbs.unsubscribe, channel)
-            task = asyncio.ensure_future(sending)
-            task.add_done_callback(_ignore_outcome)
+        if self._connection is not None:
+            self._let_go.add(channel.encode())
+            task = asyncio.ensure_future(self._send_unsubscribe(self._connection, channel))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _run(self, first: AbstractConnection | None) -> None:
         connection = first or await self._connect(fail_fast=False)
@@ -154,6 +157,7 @@ class Reader:
             lost = self._reading
             error = ConnectionError("the probe missed") if lost.cancelled() else lost.exception()
             self._forget_confirmations()
+            self._let_go.clear()
             self._listener.on_disconnected(error or ConnectionError("closed"))
             self._connection = None
             await _drop(connection)
@@ -179,14 +183,25 @@ class Reader:
                 | [b"smessage", channel, payload]
             ):
                 return self._listener.on_message(channel, payload)
-            case [b"sunsubscribe", name, _] if name.decode() in self._channels:
-                # not asked for: the slot moved to another server
-                raise RedisConnectionError("the server no longer carries a channel")
+            case [b"unsubscribe" | b"sunsubscribe", name, _]:
+                if name in self._let_go:
+                    self._let_go.discard(name)
+                else:
+                    raise RedisConnectionError("the server no longer carries a channel")
             case [b"subscribe" | b"psubscribe" | b"ssubscribe", name, _]:
                 confirmation = self._confirmations.pop(name, None)
                 if confirmation is not None and not confirmation.done():
                     confirmation.set_result(None)
         return None
+
+    async def _send_unsubscribe(self, connection: AbstractConnection, channel: str) -> None:
+        # somebody may have subscribed it again since
+        if channel in self._channels or not connection.is_connected:
+            return
+        try:
+            await connection.send_command(self._verbs.unsubscribe, channel)
+        except (RedisError, OSError):
+            logger.debug("unsubscribing %s failed", channel, exc_info=True)
 
     async def _confirmed(self, command: str, name: str) -> None:
         connection = self._connection
@@ -343,8 +358,3 @@ async def _drop(connection: AbstractConnection) -> None:
         await connection.disconnect(nowait=True)
     except (RedisError, OSError):
         logger.debug("closing a Redis connection failed", exc_info=True)
-
-
-def _ignore_outcome(task: asyncio.Future[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.debug("unsubscribing failed: %r", task.exception())

@@ -142,7 +142,6 @@ class Reader:
         """Stop listening to a channel."""
         self._channels.pop(channel, None)
         if self._connection is not None:
-            self._let_go.add(channel.encode())
             task = asyncio.ensure_future(self._send_unsubscribe(self._connection, channel))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -198,6 +197,7 @@ class Reader:
         # somebody may have subscribed it again since
         if channel in self._channels or not connection.is_connected:
             return
+        self._let_go.add(channel.encode())
         try:
             await connection.send_command(self._verbs.unsubscribe, channel)
         except (RedisError, OSError):

@@ -1,0 +1,679 @@
+import { describe, expect, it, vi } from "vitest";
+import { createClock } from "../test/clock.js";
+import { record } from "../test/recorder.js";
+import {
+  close,
+  event,
+  open,
+  reset,
+  serve,
+  status,
+  stream,
+  streamAndDrop,
+  streamAndEnd,
+} from "../test/server.js";
+import { until } from "../test/until.js";
+import { connect } from "./connect.js";
+import { StreamError } from "./errors.js";
+
+
+describe("reading", () => {
+  it("delivers events parsed, with id and name", async () => {
+    const server = await serve(
+      stream(open(), event("c1", { type: "a" }), 'id: c2\nevent: b\ndata: {"type":"b"}\n\n'),
+    );
+    const { events, metas, connection } = record(server.origin);
+    await until(() => expect(events).toEqual([{ type: "a" }, { type: "b" }]));
+    expect(metas).toEqual([
+      { id: "c1", name: "message" },
+      { id: "c2", name: "b" },
+    ]);
+    expect(connection.lastEventId).toBe("c2");
+  });
+
+  it("asks for an event stream that no cache may answer", async () => {
+    const server = await serve(stream(open()));
+    const { connection } = record(server.origin);
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(server.last.headers).toMatchObject({
+      accept: "text/event-stream",
+      "cache-control": "no-cache",
+    });
+    expect(server.last.headers).not.toHaveProperty("last-event-id");
+  });
+
+  it("keeps control frames to itself, those of a later protocol too", async () => {
+    const server = await serve(
+      stream(open(), reset("c1", "slow"), "event: stream-later\ndata: {}\n\n", event("c2", 1)),
+    );
+    const { events } = record(server.origin);
+    await until(() => expect(events).toEqual([1]));
+  });
+
+  it("joins the lines of an event", async () => {
+    const server = await serve(stream(open(), 'data: {"type":\ndata: "a"}\n\n'));
+    const { events } = record(server.origin);
+    await until(() => expect(events).toEqual([{ type: "a" }]));
+  });
+
+  it("makes nothing of comments, nor of a CRLF split between chunks", async () => {
+    const server = await serve(stream(open(), "id: c1\r\ndata: 1\r\n\r"));
+    const clock = createClock();
+    const { events, errors } = record(server.origin, { clock });
+    await until(() => expect(events).toEqual([1]));
+    const { reads } = clock;
+    server.last.response.write("\n: ping\r");
+    await until(() => expect(clock.reads).toBeGreaterThan(reads));
+    server.last.response.write("\n\r\n:\n\ndata: 2\n\n");
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(errors).toEqual([]);
+  });
+
+  it("reports an event that is not JSON, and goes on", async () => {
+    const server = await serve(stream(open(), "id: c1\ndata: {oops\n\n", event("c2", 2)));
+    const { events, errors, connection } = record(server.origin);
+    await until(() => expect(events).toEqual([2]));
+    expect(errors).toMatchObject([{ type: "json", data: "{oops" }]);
+    expect(connection.status.state).toBe("open");
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("reports what a callback throws as uncaught, and goes on", async () => {
+    const uncaught: unknown[] = [];
+    vi.stubGlobal("queueMicrotask", (task: () => void) =>
+      Promise.resolve().then(task).catch((error) => uncaught.push(error)),
+    );
+    const server = await serve(stream(open(), event("c1", 1), event("c2", 2)));
+    const { events } = record(server.origin, {
+      onEvent(event) {
+        if (event === 1) throw new Error("the caller's own");
+      },
+    });
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(uncaught).toEqual([new Error("the caller's own")]);
+  });
+
+  it("is open from the first frame of a server that knows no stream-open", async () => {
+    const server = await serve(stream(": hello\n\n"));
+    const { connection } = record(server.origin);
+    await until(() => expect(connection.status).toEqual({ state: "open", resumed: false }));
+  });
+});
+
+describe("resuming", () => {
+  it("comes back after a clean end, after the last event", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
+    );
+    const { events, resets } = record(server.origin);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(server.last.headers["last-event-id"]).toBe("c1");
+    expect(resets).toEqual([]);
+  });
+
+  it("tells its course", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "c1", resumed: true })),
+    );
+    const recorded = record(server.origin);
+    await until(() => expect(recorded.course).toHaveLength(4));
+    expect(recorded.course).toEqual(["open", "waiting:end", "connecting", "open"]);
+    expect(recorded.statuses.at(-1)).toEqual({ state: "open", resumed: true });
+  });
+
+  it("comes back after a drop and two refusals, after the last event", async () => {
+    const server = await serve(
+      streamAndDrop(open(), event("c1", 1)),
+      status(503),
+      status(503),
+      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
+    );
+    const { events, errors } = record(server.origin);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(server.visits.map(({ headers }) => headers["last-event-id"])).toEqual([
+      undefined,
+      "c1",
+      "c1",
+      "c1",
+    ]);
+    expect(errors.map(({ type }) => type)).toEqual(["network", "http", "http"]);
+  });
+
+  it("does not resume after an event that was cut off", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1), "id: c2\ndata: 2\n"),
+      stream(open({ resumed: true })),
+    );
+    record(server.origin);
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.last.headers["last-event-id"]).toBe("c1");
+  });
+
+  it("keeps the id of a block that holds nothing else", async () => {
+    const server = await serve(streamAndEnd(open(), "id: c7\n\n"), stream(open({ resumed: true })));
+    record(server.origin);
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.last.headers["last-event-id"]).toBe("c7");
+  });
+
+  it("begins after the id it is given", async () => {
+    const server = await serve(stream(open({ id: "c5", resumed: true })));
+    const { resets, connection } = record(server.origin, { lastEventId: "c5" });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(server.last.headers["last-event-id"]).toBe("c5");
+    expect(resets).toEqual([]);
+  });
+
+  it("sends the id in the query across origins, where a header would be preflighted", async () => {
+    const server = await serve(stream(open({ resumed: true })));
+    vi.stubGlobal("location", new URL("https://elsewhere.test/page"));
+    record(`${server.origin}/events?a=b`, { lastEventId: "c5" });
+    await until(() => expect(server.visits).toHaveLength(1));
+    expect(server.last.headers).not.toHaveProperty("last-event-id");
+    expect(server.last.url.search).toBe("?a=b&last_event_id=c5");
+  });
+
+  it("sends the header to its own origin, however the page's URL goes on", async () => {
+    const server = await serve(stream(open({ resumed: true })));
+    vi.stubGlobal("location", new URL(`${server.origin}/page?x=y`));
+    record("/events", { lastEventId: "c5" });
+    await until(() => expect(server.visits).toHaveLength(1));
+    expect(server.last.headers["last-event-id"]).toBe("c5");
+    expect(server.last.url.pathname + server.last.url.search).toBe("/events");
+  });
+
+  it("sends the id the way it is told", async () => {
+    const server = await serve(stream(open({ resumed: true })));
+    record(server.origin, { lastEventId: "c5", lastEventIdVia: "query" });
+    await until(() => expect(server.visits).toHaveLength(1));
+    expect(server.last.url.searchParams.get("last_event_id")).toBe("c5");
+  });
+
+  it("sends an id that no header can carry in the query", async () => {
+    const server = await serve(stream(open({ resumed: true })));
+    record(server.origin, { lastEventId: "\u2026", lastEventIdVia: "header" });
+    await until(() => expect(server.visits).toHaveLength(1));
+    expect(server.last.url.searchParams.get("last_event_id")).toBe("\u2026");
+  });
+});
+
+describe("resetting", () => {
+  it("tells the reason of a stream-reset, and resumes after its id", async () => {
+    const server = await serve(
+      streamAndEnd(open(), reset("c9", "slow")),
+      stream(open({ resumed: true })),
+    );
+    const { resets } = record(server.origin);
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(resets).toEqual(["slow"]);
+    expect(server.last.headers["last-event-id"]).toBe("c9");
+  });
+
+  it("is told once when a reconnection does not resume and the reason follows", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "d0" }) + reset("d0", "trimmed") + event("d1", 2)),
+    );
+    const { events, resets } = record(server.origin);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(resets).toEqual(["trimmed"]);
+  });
+
+  it("is told once, without the reason, when that comes late", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "d0" })),
+    );
+    const { events, resets } = record(server.origin);
+    await until(() => expect(resets).toEqual(["unresumed"]));
+    server.last.response.write(reset("d0", "trimmed") + event("d1", 2));
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(resets).toEqual(["unresumed"]);
+    server.last.response.write(reset("d2", "slow"));
+    await until(() => expect(resets).toEqual(["unresumed", "slow"]));
+  });
+
+  it("is told before the events that follow it", async () => {
+    const told: unknown[] = [];
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "d0" }) + event("d1", 2)),
+    );
+    record(server.origin, {
+      onEvent: (event) => told.push(event),
+      onReset: (reason) => told.push(reason),
+    });
+    await until(() => expect(told).toEqual([1, "unresumed", 2]));
+  });
+
+  it("is told although the server closes the stream at once", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "d0" }) + close("shutdown", true)),
+      stream(open({ id: "d0", resumed: true }), event("d1", 2)),
+    );
+    const { events, resets } = record(server.origin);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(resets).toEqual(["unresumed"]);
+  });
+
+  it("is told although a callback reconnects before it", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      stream(open({ id: "d0" })),
+      stream(open({ id: "d0", resumed: true }), event("d1", 2)),
+    );
+    const recorded = record(server.origin, {
+      onStatus({ state }) {
+        if (state === "open" && server.visits.length === 2) recorded.connection.reconnect();
+      },
+    });
+    await until(() => expect(recorded.events).toEqual([1, 2]));
+    expect(recorded.resets).toEqual(["unresumed"]);
+  });
+
+  it("is not told on the first open", async () => {
+    const server = await serve(status(503), stream(open(), event("c1", 1)));
+    const clock = createClock();
+    const { events, resets, statuses } = record(server.origin, { clock });
+    await until(() => expect(statuses).toHaveLength(1));
+    clock.advance(2000);
+    await until(() => expect(events).toEqual([1]));
+    expect(resets).toEqual([]);
+  });
+
+  it("is told when the id it was given is not resumed", async () => {
+    const server = await serve(stream(open({ id: "d0" }), event("d1", 1)));
+    const { events, resets } = record(server.origin, { lastEventId: "c5" });
+    await until(() => expect(events).toEqual([1]));
+    expect(resets).toEqual(["unresumed"]);
+  });
+
+  it("is told on every reconnection to a server that sends no ids", async () => {
+    const server = await serve(
+      streamAndEnd("retry: 100\ndata: 1\n\n"),
+      stream("data: 2\n\n"),
+    );
+    const { events, resets } = record(server.origin);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(resets).toEqual(["unresumed"]);
+  });
+});
+
+describe("waiting", () => {
+  it("tries for ever while the server is unavailable, ever more slowly and never in step", async () => {
+    const server = await serve(status(503));
+    const clock = createClock();
+    const { statuses } = record(server.origin, { clock, random: () => 0.5 });
+    const delays: number[] = [];
+    for (let attempt = 0; attempt < 8; attempt++) {
+      await until(() => expect(statuses.at(-1)?.state).toBe("waiting"));
+      const last = statuses.at(-1)!;
+      if (last.state !== "waiting") throw new Error("it does not wait");
+      delays.push(last.delay);
+      clock.advance(last.delay - 1);
+      expect(server.visits).toHaveLength(attempt + 1);
+      clock.advance(1);
+      await until(() => expect(server.visits).toHaveLength(attempt + 2));
+    }
+    expect(delays).toEqual([1500, 3000, 6000, 12_000, 22_500, 22_500, 22_500, 22_500]);
+  });
+
+  it.each([408, 425, 429, 500, 502, 503, 504])("tries again after %d", async (code) => {
+    const server = await serve(status(code), stream(open(), event("c1", 1)));
+    const clock = createClock();
+    const { statuses, events } = record(server.origin, { clock });
+    await until(() => expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "http" }));
+    clock.advance(2000);
+    await until(() => expect(events).toEqual([1]));
+  });
+
+  it("tries again where nobody listens", async () => {
+    const clock = createClock();
+    const { statuses, errors } = record("http://127.0.0.1:1/", { clock });
+    await until(() => expect(statuses).toMatchObject([{ state: "waiting", reason: "network" }]));
+    expect(errors).toMatchObject([{ type: "network", cause: expect.any(TypeError) }]);
+  });
+
+  it("obeys retry, and starts from it again once the stream was alive", async () => {
+    const server = await serve(
+      status(503),
+      streamAndEnd(open({ retry: 700 })),
+      status(503),
+      streamAndEnd("data: 1\n\n"),
+    );
+    const clock = createClock();
+    const { statuses } = record(server.origin, { clock, random: () => 1 });
+    const delays: number[] = [];
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      await until(() => expect(statuses.at(-1)?.state).toBe("waiting"));
+      const last = statuses.at(-1)!;
+      if (last.state === "waiting") delays.push(last.delay);
+      if (attempt === 4) break;
+      clock.advance(30_000);
+      await until(() => expect(server.visits).toHaveLength(attempt + 1));
+    }
+    expect(delays).toEqual([2000, 700, 1400, 700]);
+  });
+
+  it("does not count an open without a frame as alive", async () => {
+    const server = await serve(streamAndEnd());
+    const clock = createClock();
+    const { statuses } = record(server.origin, { clock, random: () => 1 });
+    for (const delay of [2000, 4000, 8000]) {
+      await until(() => expect(statuses.at(-1)).toMatchObject({ state: "waiting", delay }));
+      clock.advance(delay);
+    }
+  });
+
+  it("obeys Retry-After, spread upwards", async () => {
+    const server = await serve(status(503, { "Retry-After": "20" }), stream(open()));
+    const clock = createClock();
+    const { statuses, connection } = record(server.origin, { clock, random: () => 0.5 });
+    await until(() => expect(statuses).toMatchObject([{ state: "waiting", delay: 25_000 }]));
+    clock.advance(25_000);
+    await until(() => expect(connection.status.state).toBe("open"));
+  });
+
+  it("takes a failing headers function for a failing network", async () => {
+    const clock = createClock();
+    const server = await serve(stream(open()));
+    const headers = vi.fn<() => Promise<HeadersInit>>();
+    headers.mockRejectedValueOnce(new Error("no token yet")).mockResolvedValue({ "X-Token": "t" });
+    const { statuses, connection } = record(server.origin, { clock, headers });
+    await until(() => expect(statuses).toMatchObject([{ state: "waiting", reason: "network" }]));
+    clock.advance(2000);
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(server.last.headers["x-token"]).toBe("t");
+  });
+});
+
+describe("a silent socket", () => {
+  it("is given up after three pings", async () => {
+    const server = await serve(
+      stream(open({ ping: 2 }), event("c1", 1)),
+      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
+    );
+    const clock = createClock();
+    const { events, errors, statuses } = record(server.origin, { clock });
+    await until(() => expect(events).toEqual([1]));
+    clock.advance(5999);
+    expect(statuses).toHaveLength(1);
+    clock.advance(1);
+    expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "stall" });
+    expect(errors).toMatchObject([{ type: "stall" }]);
+    await until(() => expect(server.open).toBe(0));
+    clock.advance(2000);
+    await until(() => expect(events).toEqual([1, 2]));
+    expect(server.last.headers["last-event-id"]).toBe("c1");
+  });
+
+  it("is not one while any byte comes", async () => {
+    const server = await serve(stream(open({ ping: 2 })));
+    const clock = createClock();
+    const { connection, statuses } = record(server.origin, { clock });
+    await until(() => expect(connection.status.state).toBe("open"));
+    for (let ping = 0; ping < 5; ping++) {
+      clock.advance(5000);
+      const { reads } = clock;
+      server.last.response.write(":");
+      await until(() => expect(clock.reads).toBeGreaterThan(reads));
+    }
+    expect(statuses).toHaveLength(1);
+  });
+
+  it("is one after 45 s where the server has not told its pings", async () => {
+    const server = await serve(stream());
+    const clock = createClock();
+    const { statuses } = record(server.origin, { clock });
+    await until(() => expect(server.visits).toHaveLength(1));
+    clock.advance(44_999);
+    expect(statuses).toEqual([]);
+    clock.advance(1);
+    expect(statuses).toMatchObject([{ state: "waiting", reason: "stall" }]);
+  });
+
+  it("is none where the server sends no pings", async () => {
+    const server = await serve(stream(open({ ping: null })));
+    const clock = createClock();
+    const { connection, statuses } = record(server.origin, { clock });
+    await until(() => expect(connection.status.state).toBe("open"));
+    clock.advance(365 * 86_400_000);
+    expect(statuses).toHaveLength(1);
+  });
+});
+
+describe("ending", () => {
+  it("stops for good at a 204", async () => {
+    const server = await serve(status(204));
+    const { connection, errors } = record(server.origin);
+    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "ended" }));
+    expect(errors).toEqual([]);
+  });
+
+  it.each(["ended", "revoked", "expired", "shutdown"])(
+    "stops for good at a stream-close that says %s and not to reconnect",
+    async (reason) => {
+      const server = await serve(stream(open(), event("c1", 1), close(reason, false)));
+      const clock = createClock();
+      const { connection, events } = record(server.origin, { clock });
+      await until(() => expect(connection.status).toEqual({ state: "closed", reason }));
+      expect(events).toEqual([1]);
+      await until(() => expect(server.open).toBe(0));
+      clock.advance(86_400_000);
+      expect(server.visits).toHaveLength(1);
+    },
+  );
+
+  it("comes back after a stream-close that asks for it, when that asks", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1), close("shutdown", true, 5000)),
+      stream(open({ id: "c1", resumed: true })),
+    );
+    const clock = createClock();
+    const { statuses, connection, resets } = record(server.origin, { clock, random: () => 0 });
+    await until(() => expect(statuses.at(-1)).toEqual({ state: "waiting", reason: "close", delay: 2500 }));
+    clock.advance(2500);
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(resets).toEqual([]);
+  });
+
+  it.each([400, 404, 410, 422])("stops at %d, whose body is never read as a stream", async (code) => {
+    const server = await serve(status(code));
+    const { connection, errors, events } = record(server.origin);
+    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "refused" }));
+    expect(errors).toMatchObject([{ type: "http", httpStatus: code }]);
+    expect(events).toEqual([]);
+  });
+
+  it.each(["text/html", "application/json", "text/event-streams", "text/plain; text/event-stream"])(
+    "stops at a 200 of %s, whose body is never read as a stream",
+    async (type) => {
+      const server = await serve(({ response }) => {
+        response.setHeader("Content-Type", type);
+        response.end("data: 1\n\n<p>Please sign in</p>\n\n");
+      });
+      const { connection, errors, events } = record(server.origin);
+      await until(() =>
+        expect(connection.status).toEqual({ state: "closed", reason: "content-type" }),
+      );
+      expect(errors).toMatchObject([{ type: "content-type" }]);
+      expect(events).toEqual([]);
+    },
+  );
+
+  it.each(["text/event-stream", "Text/Event-Stream;charset=utf-8", "text/event-stream;"])(
+    "reads %s",
+    async (type) => {
+      const server = await serve(({ response }) => {
+        response.setHeader("Content-Type", type);
+        response.write(event("c1", 1));
+      });
+      const { events } = record(server.origin);
+      await until(() => expect(events).toEqual([1]));
+    },
+  );
+
+  it("stops when closed, while waiting too, and tells so once", async () => {
+    const server = await serve(status(503));
+    const clock = createClock();
+    const recorded = record(server.origin, { clock });
+    await until(() => expect(recorded.course).toEqual(["waiting:http"]));
+    recorded.connection.close();
+    recorded.connection.close();
+    recorded.connection.reconnect();
+    clock.advance(60_000);
+    expect(recorded.course).toEqual(["waiting:http", "closed:caller"]);
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("stops in a callback, before the rest of what was read", async () => {
+    const server = await serve(stream(open() + event("c1", 1) + event("c2", 2)));
+    const recorded = record(server.origin, { onEvent: () => recorded.connection.close() });
+    await until(() => expect(recorded.events).toEqual([1]));
+    await until(() => expect(server.open).toBe(0));
+    expect(recorded.events).toEqual([1]);
+    expect(recorded.connection.lastEventId).toBe("c1");
+  });
+
+  it("stops when its signal is aborted", async () => {
+    const server = await serve(stream(open()));
+    const controller = new AbortController();
+    const { connection } = record(server.origin, { signal: controller.signal });
+    await until(() => expect(connection.status.state).toBe("open"));
+    controller.abort();
+    expect(connection.status).toEqual({ state: "closed", reason: "caller" });
+    await until(() => expect(server.open).toBe(0));
+  });
+
+  it("never starts when its signal is aborted already", async () => {
+    const server = await serve(stream(open()));
+    const recorded = record(server.origin, { signal: AbortSignal.abort() });
+    await until(() => expect(recorded.course).toEqual(["closed:caller"]));
+    expect(server.visits).toEqual([]);
+  });
+});
+
+describe("authorizing", () => {
+  it("asks for headers before every attempt", async () => {
+    const server = await serve(streamAndEnd(open()), stream(open()));
+    let token = 0;
+    record(server.origin, { headers: async () => ({ Authorization: `Bearer ${++token}` }) });
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.visits.map(({ headers }) => headers.authorization)).toEqual([
+      "Bearer 1",
+      "Bearer 2",
+    ]);
+  });
+
+  it.each([401, 403])("asks once more at once after a %d", async (code) => {
+    const server = await serve(status(code), stream(open(), event("c1", 1)));
+    const headers = vi.fn(() => ({}));
+    const { events, errors } = record(server.origin, { headers, clock: createClock() });
+    await until(() => expect(events).toEqual([1]));
+    expect(headers).toHaveBeenCalledTimes(2);
+    expect(errors).toEqual([]);
+  });
+
+  it("closes when refused again", async () => {
+    const server = await serve(status(401));
+    const { connection, errors } = record(server.origin, { headers: async () => ({}) });
+    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "unauthorized" }));
+    expect(server.visits).toHaveLength(2);
+    expect(errors).toMatchObject([{ type: "http", httpStatus: 401 }]);
+  });
+
+  it("closes at once where headers never change", async () => {
+    const server = await serve(status(403));
+    const { connection } = record(server.origin, { headers: { Authorization: "Basic x" } });
+    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "unauthorized" }));
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("can be tried again by hand", async () => {
+    const server = await serve(status(401), stream(open(), event("c1", 1)));
+    const { connection, events } = record(server.origin);
+    await until(() => expect(connection.status.state).toBe("closed"));
+    connection.reconnect();
+    await until(() => expect(events).toEqual([1]));
+  });
+});
+
+describe("reconnecting by hand", () => {
+  it("replaces the connection and resumes", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1)),
+      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
+    );
+    const recorded = record(server.origin);
+    await until(() => expect(recorded.events).toEqual([1]));
+    recorded.connection.reconnect();
+    await until(() => expect(recorded.events).toEqual([1, 2]));
+    expect(recorded.course).toEqual(["open", "connecting", "open"]);
+    await until(() => expect(server.open).toBe(1));
+  });
+
+  it("does not wait for the end of a delay", async () => {
+    const server = await serve(status(503, { "Retry-After": "3600" }), stream(open()));
+    const { connection } = record(server.origin, { clock: createClock() });
+    await until(() => expect(connection.status.state).toBe("waiting"));
+    connection.reconnect();
+    await until(() => expect(connection.status.state).toBe("open"));
+  });
+});
+
+describe("for await", () => {
+  it("yields events across a reconnection", async () => {
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1), event("c2", 2)),
+      stream(open({ id: "c2", resumed: true }), event("c3", 3)),
+    );
+    const seen: unknown[] = [];
+    for await (const event of connect<number>(server.origin, { share: false })) {
+      seen.push(event);
+      if (event === 3) break;
+    }
+    expect(seen).toEqual([1, 2, 3]);
+    await until(() => expect(server.open).toBe(0));
+  });
+
+  it("ends when the server ends the stream, after what came before", async () => {
+    const server = await serve(stream(open() + event("c1", 1) + close("ended", false)));
+    const seen: unknown[] = [];
+    for await (const event of connect(server.origin, { share: false })) seen.push(event);
+    expect(seen).toEqual([1]);
+  });
+
+  it("ends when its signal is aborted", async () => {
+    const server = await serve(stream(open(), event("c1", 1)));
+    const controller = new AbortController();
+    const { signal } = controller;
+    for await (const _ of connect(server.origin, { share: false, signal })) controller.abort();
+    expect(signal.aborted).toBe(true);
+  });
+
+  it("throws when the server refuses", async () => {
+    const server = await serve(status(404));
+    const iterator = connect(server.origin, { share: false })[Symbol.asyncIterator]();
+    await expect(iterator.next()).rejects.toMatchObject({ type: "http", httpStatus: 404 });
+    await expect(iterator.next()).resolves.toEqual({ done: true, value: undefined });
+  });
+
+  it("throws when it begins after the refusal", async () => {
+    const server = await serve(status(404));
+    const { connection } = record(server.origin);
+    await until(() => expect(connection.status.state).toBe("closed"));
+    await expect(connection[Symbol.asyncIterator]().next()).rejects.toBeInstanceOf(StreamError);
+  });
+
+  it("throws rather than leave events out when the loop is far too slow", async () => {
+    const burst = Array.from({ length: 1200 }, (_, index) => event(`c${index}`, index)).join("");
+    const server = await serve(stream(open() + burst));
+    const { connection, events } = record(server.origin);
+    const iterator = connection[Symbol.asyncIterator]();
+    await until(() => expect(events).toHaveLength(1200));
+    await expect(iterator.next()).rejects.toMatchObject({ type: "overflow" });
+  });
+});

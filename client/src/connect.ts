@@ -1,0 +1,148 @@
+import type { StreamError } from "./errors.js";
+import { createQueue, type Queue } from "./queue.js";
+import { joinStream, type Lease, type Share } from "./sharing.js";
+import type { Listener, StreamConfig } from "./stream.js";
+import type {
+  AnyEvent,
+  Clock,
+  Connection,
+  ConnectOptions,
+  RequestOptions,
+  SharingOptions,
+  Status,
+} from "./types.js";
+
+/**
+ * Connects to a channel and stays connected: across restarts, lost networks, silent sockets and
+ * sleeping tabs it resumes after the last event it has seen.
+ *
+ * @param url - The stream's URL, relative to the page.
+ * @param options - See `ConnectOptions`; all are optional.
+ * @typeParam TEvent - The channel's event union. It is not checked at run time.
+ */
+export function connect<TEvent = AnyEvent>(
+  url: string | URL,
+  options: ConnectOptions<TEvent> = {},
+): Connection<TEvent> {
+  const config = resolve(url, options);
+  const share = shareOf(options);
+  const { onEvent, onStatus, onReset, onError, signal } = options;
+  const queues = new Set<Queue<TEvent>>();
+  let told: Status | undefined;
+  let failure: StreamError | undefined;
+  let closed = false;
+
+  const listener: Listener = {
+    event(event, meta) {
+      if (closed) return;
+      safely(() => onEvent?.(event as TEvent, meta));
+      for (const queue of queues) queue.push(event as TEvent);
+    },
+    status(status) {
+      if (closed && status.state !== "closed") return;
+      told = status;
+      if (status.state === "closed") endQueues(status.reason);
+      safely(() => onStatus?.(status));
+    },
+    reset(reason) {
+      if (!closed) safely(() => onReset?.(reason));
+    },
+    error(error) {
+      failure = error;
+      if (!closed) safely(() => onError?.(error));
+    },
+  };
+
+  const endQueues = (reason: string) => {
+    for (const queue of queues) queue.end(FAILURES.has(reason) ? failure : undefined);
+    queues.clear();
+  };
+
+  const close = () => {
+    if (closed) return;
+    closed = true;
+    signal?.removeEventListener("abort", close);
+    lease?.release();
+    if (told?.state !== "closed") listener.status(CLOSED);
+  };
+
+  let lease: Lease | undefined;
+  if (signal?.aborted) {
+    closed = true;
+    queueMicrotask(() => listener.status(CLOSED));
+  } else {
+    lease = joinStream(config, share, listener);
+    signal?.addEventListener("abort", close);
+    // who joins a stream that is under way is told where it stands
+    queueMicrotask(() => {
+      const { status } = lease!.stream;
+      if (!closed && !told && status.state !== "connecting") listener.status(status);
+    });
+  }
+
+  return {
+    get status() {
+      return closed ? (told ?? CLOSED) : lease!.stream.status;
+    },
+    get lastEventId() {
+      return lease?.stream.lastEventId ?? config.lastEventId;
+    },
+    reconnect() {
+      if (!closed) lease!.stream.reconnect();
+    },
+    close,
+    [Symbol.asyncIterator]() {
+      const queue = createQueue<TEvent>(close);
+      const { status } = this;
+      if (status.state === "closed") queue.end(FAILURES.has(status.reason) ? failure : undefined);
+      else queues.add(queue);
+      return queue;
+    },
+  };
+}
+
+const CLOSED: Status = { state: "closed", reason: "caller" };
+
+/** Ends that a `for await` loop must not take for the end of the events. */
+const FAILURES = new Set(["unauthorized", "refused", "content-type"]);
+
+const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (callback, delay) => setTimeout(callback, delay),
+  clearTimeout: (timer) => clearTimeout(timer as number),
+};
+
+// looked up at each call, so that a polyfill or a wrapper installed later counts
+const systemFetch: typeof fetch = (input, init) => fetch(input, init);
+
+function resolve(url: string | URL, options: RequestOptions & SharingOptions): StreamConfig {
+  return {
+    url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,
+    user: options.user,
+    headers: options.headers,
+    credentials: options.credentials ?? "same-origin",
+    lastEventId: options.lastEventId ?? "",
+    lastEventIdVia: options.lastEventIdVia ?? "auto",
+    fetch: options.fetch ?? systemFetch,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+  };
+}
+
+function shareOf({ share = "page", user }: SharingOptions): Share {
+  if (typeof share === "function" && !user) {
+    throw new TypeError("sharing across tabs needs `user`: no tab may read another login's stream");
+  }
+  return share;
+}
+
+function safely(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    // as the browser does for its own events: reported, without harm to the others
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}

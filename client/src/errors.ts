@@ -1,0 +1,33 @@
+/**
+ * What went wrong:
+ * - `network`: the request or the body failed, or `headers()` did;
+ * - `http`: the server answered with an error (`httpStatus` says which);
+ * - `content-type`: a 200 that is no event stream;
+ * - `stall`: an open socket from which nothing came for too long;
+ * - `json`: an event whose data is not JSON (`data` holds it);
+ * - `overflow`: a `for await` loop fell too far behind.
+ */
+export type StreamErrorType = "network" | "http" | "content-type" | "stall" | "json" | "overflow";
+
+export interface StreamErrorDetails {
+  readonly cause?: unknown;
+  readonly httpStatus?: number;
+  readonly data?: string;
+}
+
+/** The one error of this package; `type` tells the cases apart. */
+export class StreamError extends Error {
+  override readonly name = "StreamError";
+  readonly type: StreamErrorType;
+  /** The HTTP status, for `http`. */
+  readonly httpStatus: number | undefined;
+  /** The event's data as it was received, for `json`. */
+  readonly data: string | undefined;
+
+  constructor(type: StreamErrorType, message: string, details: StreamErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.type = type;
+    this.httpStatus = details.httpStatus;
+    this.data = details.data;
+  }
+}

@@ -1,0 +1,3 @@
+export { streamEvents } from "./streamEvents.js";
+export { useSSEConnection } from "./useSSEConnection.js";
+export type { SSEConnection, UseSSEConnectionOptions } from "./useSSEConnection.js";

@@ -1,0 +1,87 @@
+import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
+import type { SharingOptions } from "./types.js";
+
+export type Share = NonNullable<SharingOptions["share"]>;
+
+/** A reader's hold on a stream. */
+export interface Lease {
+  readonly stream: Stream;
+  release(): void;
+}
+
+interface Shared {
+  readonly stream: Stream;
+  readonly listeners: Set<Listener>;
+  linger?: unknown;
+}
+
+/**
+ * How long a stream outlives its last reader, in milliseconds: components that mount twice, or
+ * follow one another, then keep one connection.
+ */
+const LINGER = 250;
+
+const streams = new Map<string, Shared>();
+
+/** Joins the page's stream of this configuration, or opens it. */
+export function joinStream(config: StreamConfig, share: Share, listener: Listener): Lease {
+  if (!share) {
+    const stream = openStream(config, listener);
+    return { stream, release: stream.close };
+  }
+  const open = share === "page" ? openStream : share;
+  const key = keyOf(config, open);
+  const shared = streams.get(key) ?? openShared(config, key, open);
+  shared.listeners.add(listener);
+  config.clock.clearTimeout(shared.linger);
+  return {
+    stream: shared.stream,
+    release() {
+      if (!shared.listeners.delete(listener) || shared.listeners.size) return;
+      shared.linger = config.clock.setTimeout(() => {
+        forget(key, shared);
+        shared.stream.close();
+      }, LINGER);
+    },
+  };
+}
+
+function openShared(config: StreamConfig, key: string, open: typeof openStream): Shared {
+  const listeners = new Set<Listener>();
+  // copied, so that a reader who joins from a callback does not get that call as well
+  const tell = (call: (listener: Listener) => void) => [...listeners].forEach(call);
+  const stream = open(config, {
+    event: (event, meta) => tell((listener) => listener.event(event, meta)),
+    reset: (reason) => tell((listener) => listener.reset(reason)),
+    error: (error) => tell((listener) => listener.error(error)),
+    status(status) {
+      // whoever connects after the end starts anew
+      if (status.state === "closed") forget(key, shared);
+      tell((listener) => listener.status(status));
+    },
+  });
+  const shared: Shared = { stream, listeners };
+  streams.set(key, shared);
+  return shared;
+}
+
+function forget(key: string, shared: Shared): void {
+  if (streams.get(key) === shared) streams.delete(key);
+}
+
+function keyOf(config: StreamConfig, open: typeof openStream): string {
+  const { fetch, clock, random, user, headers, continues: _, ...plain } = config;
+  const sender =
+    user ?? (typeof headers === "function" ? identity(headers) : [...new Headers(headers)]);
+  const functions = [open, fetch, clock, random].map(identity);
+  return JSON.stringify([plain, typeof user, sender, functions]);
+}
+
+const identities = new WeakMap<object, number>();
+let count = 0;
+
+function identity(value: object): number {
+  let id = identities.get(value);
+  if (!id) identities.set(value, (id = ++count));
+  return id;
+}

@@ -1,0 +1,312 @@
+import { backoff, LONGEST_TIMER, retryAfter } from "./backoff.js";
+import { StreamError } from "./errors.js";
+import { watchPage } from "./page.js";
+import { createParser, type Frame } from "./parser.js";
+import type {
+  Clock,
+  CloseReason,
+  EventMeta,
+  RequestOptions,
+  ResetReason,
+  Status,
+  WaitReason,
+} from "./types.js";
+
+/** Where a stream tells what happens to it. */
+export interface Listener {
+  event(event: unknown, meta: EventMeta): void;
+  status(status: Status): void;
+  reset(reason: ResetReason): void;
+  error(error: StreamError): void;
+}
+
+/** A stream that keeps itself alive until it is closed. */
+export interface Stream {
+  readonly status: Status;
+  readonly lastEventId: string;
+  reconnect(): void;
+  close(): void;
+}
+
+export interface StreamConfig {
+  readonly url: string;
+  /** Whom the stream is for, where its caller said so. */
+  readonly user: string | undefined;
+  readonly headers: RequestOptions["headers"];
+  readonly credentials: RequestCredentials;
+  readonly lastEventId: string;
+  readonly lastEventIdVia: "auto" | "header" | "query";
+  /** It takes over from a stream that was open elsewhere. Default `false`. */
+  readonly continues?: boolean;
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** Until the server says otherwise. Milliseconds. */
+const DEFAULT_RETRY = 2000;
+
+/** Three pings of the default interval of 15 s. Milliseconds. */
+const DEFAULT_STALL = 45_000;
+
+const RETRYABLE = new Set([408, 425, 429]);
+
+/** Opens a stream; the listener is never called before this returns. */
+export function openStream(config: StreamConfig, listener: Listener): Stream {
+  const { clock } = config;
+  let status: Status = { state: "connecting" };
+  let lastEventId = config.lastEventId;
+  let retry = DEFAULT_RETRY;
+  let stall = DEFAULT_STALL;
+  let failures = 0;
+  let lastByte = 0;
+  let notBefore = 0;
+  let wasOpen = config.continues ?? false;
+  // the attempt in charge; whatever an earlier one still brings is ignored
+  let attempt: AbortController | undefined;
+  let timer: unknown;
+  let unwatch: (() => void) | undefined;
+  // facts of the current attempt
+  let sentId = "";
+  let resumable = false;
+  let resetOwed = false;
+  let resetTold = false;
+
+  const settle = (next: Status, error?: StreamError) => {
+    status = next;
+    if (error) listener.error(error);
+    // the callback may have closed or restarted the stream
+    if (status === next) listener.status(next);
+  };
+
+  const drop = () => {
+    clock.clearTimeout(timer);
+    attempt?.abort();
+    attempt = undefined;
+  };
+
+  const start = () => {
+    drop();
+    const controller = (attempt = new AbortController());
+    unwatch ??= watchPage({ wake, hide, show });
+    sentId = lastEventId;
+    resumable = wasOpen || sentId !== "";
+    resetTold = false;
+    lastByte = clock.now();
+    watchForStall();
+    void run(controller);
+    if (status.state !== "connecting") settle({ state: "connecting" });
+  };
+
+  const pause = (reason: WaitReason, error?: StreamError, atLeast = 0) => {
+    drop();
+    const { random } = config;
+    // a Retry-After is the same for everyone, so it is spread too, but only upwards
+    const spread = atLeast * (1 + random() / 2);
+    const delay = Math.max(backoff(retry, failures++, random), spread);
+    notBefore = clock.now() + atLeast;
+    timer = clock.setTimeout(start, delay);
+    settle({ state: "waiting", delay, reason }, error);
+  };
+
+  const close = (reason: CloseReason, error?: StreamError) => {
+    drop();
+    unwatch?.();
+    unwatch = undefined;
+    settle({ state: "closed", reason }, error);
+  };
+
+  const watchForStall = () => {
+    clock.clearTimeout(timer);
+    const left = lastByte + stall - clock.now();
+    if (left > 0) {
+      timer = clock.setTimeout(watchForStall, Math.min(left, LONGEST_TIMER));
+    } else {
+      const seconds = Math.round(stall / 1000);
+      pause("stall", new StreamError("stall", `nothing was received for ${seconds} s`));
+    }
+  };
+
+  const request = async (signal: AbortSignal) => {
+    const source = config.headers;
+    const headers = new Headers(await (typeof source === "function" ? source() : source));
+    headers.set("Accept", "text/event-stream");
+    const target = new URL(config.url);
+    if (sentId) {
+      if (viaHeader(config, target, sentId)) headers.set("Last-Event-ID", sentId);
+      else target.searchParams.set("last_event_id", sentId);
+    }
+    // called without a receiver, as the browser's own fetch demands
+    const { credentials, fetch } = config;
+    return fetch(target, { headers, credentials, signal, cache: "no-store" });
+  };
+
+  const run = async (controller: AbortController) => {
+    const inCharge = () => attempt === controller;
+    try {
+      let response = await request(controller.signal);
+      if (inCharge() && isDenied(response) && typeof config.headers === "function") {
+        void response.body?.cancel();
+        response = await request(controller.signal);
+      }
+      if (!inCharge()) return;
+      if (!isStream(response)) return refuse(response);
+      await read(response, inCharge);
+      if (inCharge()) pause("end");
+    } catch (cause) {
+      if (inCharge()) pause("network", new StreamError("network", `${config.url}: ${cause}`, { cause }));
+    }
+  };
+
+  const refuse = (response: Response) => {
+    const { status: httpStatus, headers } = response;
+    if (httpStatus === 204) return close("ended");
+    if (httpStatus === 200) {
+      const type = headers.get("content-type") ?? "no content type";
+      const message = `${config.url} answered with ${type}, which is no event stream`;
+      return close("content-type", new StreamError("content-type", message));
+    }
+    const error = new StreamError("http", `${config.url} answered ${httpStatus}`, { httpStatus });
+    if (RETRYABLE.has(httpStatus) || httpStatus >= 500) {
+      pause("http", error, retryAfter(headers.get("retry-after"), clock.now()));
+    } else {
+      close(isDenied(response) ? "unauthorized" : "refused", error);
+    }
+  };
+
+  const read = async (response: Response, inCharge: () => boolean) => {
+    const reader = response.body!.getReader();
+    const parser = createParser(lastEventId);
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || !inCharge()) return;
+      lastByte = clock.now();
+      for (const frame of parser.push(value)) {
+        receive(frame);
+        // a callback may have closed or restarted the stream
+        if (!inCharge()) return;
+      }
+      tellReset();
+    }
+  };
+
+  const receive = (frame: Frame) => {
+    if (frame.type === "retry") {
+      retry = frame.retry;
+      return;
+    }
+    if (frame.type !== "comment") lastEventId = frame.id;
+    if (frame.type === "event" && frame.event.startsWith("stream-")) {
+      control(frame.event, frame.data);
+      return;
+    }
+    // without a word of the server, an id that was sent is taken as honoured
+    if (status.state !== "open") opened(sentId !== "");
+    tellReset();
+    resetTold = false;
+    if (frame.type === "event") deliver(frame.data, { id: frame.id, name: frame.event });
+  };
+
+  const deliver = (data: string, meta: EventMeta) => {
+    failures = 0;
+    const event = parse(data);
+    if (event !== undefined) listener.event(event, meta);
+  };
+
+  const control = (name: string, data: string) => {
+    const content = (parse(data) ?? {}) as {
+      resumed?: boolean;
+      ping_interval?: number | null;
+      reason?: string;
+      reconnect?: boolean;
+    };
+    if (name === "stream-open") {
+      failures = 0;
+      const { ping_interval: ping } = content;
+      // pings may be switched off, and then silence proves nothing
+      if (ping !== undefined) stall = ping ? ping * 3000 : Infinity;
+      watchForStall();
+      opened(content.resumed === true);
+    } else if (name === "stream-reset") {
+      if (status.state !== "open") opened(false);
+      if (!resetTold) listener.reset(content.reason ?? "unresumed");
+      resetOwed = resetTold = false;
+    } else if (name === "stream-close") {
+      tellReset();
+      if (content.reconnect === false) close(content.reason ?? "ended");
+      else pause("close");
+    }
+  };
+
+  const opened = (resumed: boolean) => {
+    wasOpen = true;
+    // owed, not yet told: a `stream-reset` with the reason may be the next frame
+    if (resumable && !resumed) resetOwed = true;
+    if (status.state !== "open" || status.resumed !== resumed) settle({ state: "open", resumed });
+  };
+
+  const tellReset = () => {
+    if (!resetOwed) return;
+    resetOwed = false;
+    resetTold = true;
+    listener.reset("unresumed");
+  };
+
+  const parse = (data: string): unknown => {
+    try {
+      return JSON.parse(data);
+    } catch (cause) {
+      listener.error(new StreamError("json", `an event is not JSON: ${cause}`, { cause, data }));
+      return undefined;
+    }
+  };
+
+  const wake = (online: boolean) => {
+    const now = clock.now();
+    if (status.state === "waiting") {
+      // a page on its way back is looked at first and shown then; once is enough
+      if (status.reason !== "hidden" && now >= notBefore) start();
+    } else if (online || now - lastByte > stall / 2) {
+      // sockets rarely survive a change of network, or the sleep of a tab that missed a ping
+      start();
+    }
+  };
+
+  const hide = () => {
+    drop();
+    settle({ state: "waiting", delay: Infinity, reason: "hidden" });
+  };
+
+  const show = () => start();
+
+  start();
+
+  return {
+    get status() {
+      return status;
+    },
+    get lastEventId() {
+      return lastEventId;
+    },
+    reconnect: start,
+    close() {
+      if (status.state !== "closed") close("caller");
+    },
+  };
+}
+
+function isDenied({ status }: Response): boolean {
+  return status === 401 || status === 403;
+}
+
+function isStream({ status, headers, body }: Response): boolean {
+  const type = headers.get("content-type") ?? "";
+  return status === 200 && body !== null && /^\s*text\/event-stream\s*(;|$)/i.test(type);
+}
+
+function viaHeader({ lastEventIdVia }: StreamConfig, target: URL, id: string): boolean {
+  // fetch takes no header value outside Latin-1, and browsers disagree within it
+  if (!/^[ -~]*$/.test(id) || lastEventIdVia === "query") return false;
+  const { location } = globalThis;
+  return lastEventIdVia === "header" || !location || location.origin === target.origin;
+}

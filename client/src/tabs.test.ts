@@ -1,0 +1,202 @@
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { createLocks } from "../test/locks.js";
+import { createPage } from "../test/page.js";
+import { record as recordInPage } from "../test/recorder.js";
+import { close, event, open, reset, serve, status, stream } from "../test/server.js";
+import { until } from "../test/until.js";
+import { connect } from "./connect.js";
+import { tabs } from "./tabs.js";
+import type { ConnectOptions, Sharing } from "./types.js";
+
+/** Each call is another tab: a sharing function of its own is never shared within the page. */
+function record(url: string, options: ConnectOptions<any> = {}) {
+  const tab: Sharing = (config, listener) => tabs(config, listener);
+  return recordInPage(url, { user: "ada", ...options, share: tab } as ConnectOptions<any>);
+}
+
+beforeEach(createLocks);
+
+describe("tabs of one user", () => {
+  it("share one connection", async () => {
+    const server = await serve(stream(open()));
+    const all = [1, 2, 3, 4].map(() => record(server.origin));
+    await until(() => {
+      for (const { connection } of all) expect(connection.status.state).toBe("open");
+    });
+    server.last.response.write(event("c1", { type: "a" }));
+    await until(() => {
+      for (const { events } of all) expect(events).toEqual([{ type: "a" }]);
+    });
+    for (const { metas, connection } of all) {
+      expect(metas).toEqual([{ id: "c1", name: "message" }]);
+      expect(connection.lastEventId).toBe("c1");
+    }
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("go on in another tab when the leading one closes, after the last event", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1)),
+      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
+    );
+    const [one, two, three] = [record(server.origin), record(server.origin), record(server.origin)];
+    await until(() => expect([two.events, three.events]).toEqual([[1], [1]]));
+    one.connection.close();
+    await until(() => expect([two.events, three.events]).toEqual([[1, 2], [1, 2]]));
+    expect(server.visits).toHaveLength(2);
+    expect(server.last.headers["last-event-id"]).toBe("c1");
+    expect([two.resets, three.resets]).toEqual([[], []]);
+    expect(three.course).not.toContain("closed:caller");
+  });
+
+  it("are all told of a reset", async () => {
+    const server = await serve(stream(open()));
+    const [one, two] = [record(server.origin), record(server.origin)];
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    server.last.response.write(reset("c9", "slow"));
+    await until(() => expect([one.resets, two.resets]).toEqual([["slow"], ["slow"]]));
+    expect(two.connection.lastEventId).toBe("c9");
+  });
+
+  it("are all closed when the server ends the stream", async () => {
+    const server = await serve(stream(open()));
+    const [one, two] = [record(server.origin), record(server.origin)];
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    server.last.response.write(close("ended", false));
+    await until(() => {
+      expect(one.connection.status).toEqual({ state: "closed", reason: "ended" });
+      expect(two.connection.status).toEqual({ state: "closed", reason: "ended" });
+    });
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("reconnect through the leading one", async () => {
+    const server = await serve(stream(open()), stream(open({ resumed: true }), event("c1", 1)));
+    const [one, two] = [record(server.origin), record(server.origin)];
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    two.connection.reconnect();
+    await until(() => expect([one.events, two.events]).toEqual([[1], [1]]));
+    expect(server.visits).toHaveLength(2);
+  });
+
+  it("can be revived after a refusal", async () => {
+    const server = await serve(status(401), stream(open(), event("c1", 1)));
+    const one = record(server.origin);
+    await until(() => expect(one.connection.status.state).toBe("closed"));
+    one.connection.reconnect();
+    await until(() => expect(one.events).toEqual([1]));
+  });
+});
+
+describe("tabs of two users", () => {
+  it("have a connection each", async () => {
+    const server = await serve(stream(open()));
+    record(server.origin, { user: "ada" });
+    record(server.origin, { user: "bob" });
+    await until(() => expect(server.visits).toHaveLength(2));
+  });
+
+  it("are impossible without a user", () => {
+    const options = { share: tabs } as unknown as ConnectOptions<unknown>;
+    expect(() => connect("http://server.test/", options)).toThrow(TypeError);
+  });
+});
+
+describe("a following tab", () => {
+  const name = (url: string) =>
+    "fastapi-sse-channels " + JSON.stringify([url, "same-origin", "ada"]);
+
+  /** A tab that follows a leader played by the test. */
+  async function following() {
+    const url = "http://leader.test/";
+    await new Promise<void>((granted) => {
+      const { signal } = new AbortController();
+      void navigator.locks.request(name(url), { signal }, () => {
+        granted();
+        return new Promise(() => {});
+      });
+    });
+    const channel = new BroadcastChannel(name(url));
+    const heard: unknown[] = [];
+    channel.onmessage = ({ data }: MessageEvent) => heard.push(data);
+    const tab = record(url);
+    await until(() => expect(heard).toContainEqual({ kind: "hello" }));
+    const tell = (id: string, after: string) =>
+      channel.postMessage({ kind: "event", event: id, meta: { id, name: "message" }, after });
+    const stop = () => channel.close();
+    return { tab, channel, heard, tell, stop };
+  }
+
+  it("drops what it was told before", async () => {
+    const { tab, tell, stop } = await following();
+    tell("c1", "c0");
+    tell("c2", "c1");
+    tell("c2", "c1");
+    tell("c3", "c2");
+    await until(() => expect(tab.events).toEqual(["c1", "c2", "c3"]));
+    expect(tab.resets).toEqual([]);
+    stop();
+  });
+
+  it("tells a gap", async () => {
+    const { tab, tell, stop } = await following();
+    tell("c1", "c0");
+    tell("c3", "c2");
+    await until(() => expect(tab.events).toEqual(["c1", "c3"]));
+    expect(tab.resets).toEqual(["gap"]);
+    stop();
+  });
+
+  it("tells a gap when it comes back from the back/forward cache too late", async () => {
+    const page = createPage();
+    const { tab, channel, heard, tell, stop } = await following();
+    tell("c1", "c0");
+    await until(() => expect(tab.events).toEqual(["c1"]));
+    page.hide();
+    expect(tab.connection.status).toMatchObject({ state: "waiting", reason: "hidden" });
+    tell("c2", "c1");
+    page.show(true);
+    await until(() => expect(heard.filter((message: any) => message.kind === "hello")).toHaveLength(2));
+    channel.postMessage({ kind: "welcome", status: { state: "open", resumed: true }, id: "c2" });
+    await until(() => expect(tab.resets).toEqual(["gap"]));
+    expect(tab.connection.status.state).toBe("open");
+    expect(tab.events).toEqual(["c1"]);
+    stop();
+  });
+
+  it("tells no gap when nothing happened meanwhile", async () => {
+    const page = createPage();
+    const { tab, channel, heard, tell, stop } = await following();
+    tell("c1", "c0");
+    await until(() => expect(tab.events).toEqual(["c1"]));
+    page.hide();
+    page.show(true);
+    await until(() => expect(heard.filter((message: any) => message.kind === "hello")).toHaveLength(2));
+    channel.postMessage({ kind: "welcome", status: { state: "open", resumed: true }, id: "c1" });
+    tell("c2", "c1");
+    await until(() => expect(tab.events).toEqual(["c1", "c2"]));
+    expect(tab.resets).toEqual([]);
+    stop();
+  });
+});
+
+it("gives the lead away while the page is in the back/forward cache", async () => {
+  const page = createPage();
+  const server = await serve(stream(open(), event("c1", 1)), stream(open({ resumed: true })));
+  const one = record(server.origin);
+  await until(() => expect(one.events).toEqual([1]));
+  page.hide();
+  await until(() => expect(server.open).toBe(0));
+  expect(one.course).toEqual(["open", "waiting:hidden"]);
+  page.show(true);
+  await until(() => expect(server.visits).toHaveLength(2));
+  expect(server.last.headers["last-event-id"]).toBe("c1");
+});
+
+it("is a connection for each page where the browser has no Web Locks", async () => {
+  vi.stubGlobal("navigator", {});
+  const server = await serve(stream(open(), event("c1", 1)));
+  const [one, two] = [record(server.origin), record(server.origin)];
+  await until(() => expect([one.events, two.events]).toEqual([[1], [1]]));
+  expect(server.visits).toHaveLength(2);
+});

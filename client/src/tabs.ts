@@ -1,0 +1,193 @@
+import { watchPage } from "./page.js";
+import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
+import type { EventMeta, ResetReason, Status } from "./types.js";
+
+type Message =
+  | { readonly kind: "hello" }
+  | { readonly kind: "reconnect" }
+  /** `welcome` answers a `hello`, `status` tells a change. `id`: where the leader is. */
+  | { readonly kind: "welcome" | "status"; readonly status: Status; readonly id: string }
+  | { readonly kind: "reset"; readonly reason: ResetReason; readonly id: string }
+  /** `after`: the id before this event, so that a tab notices what it missed. */
+  | {
+      readonly kind: "event";
+      readonly event: unknown;
+      readonly meta: EventMeta;
+      readonly after: string;
+    };
+
+/**
+ * How long the lead is kept after the end of a stream, in milliseconds: the other tabs must hear
+ * of the end before one of them could take the lead and connect again.
+ */
+const FAREWELL = 250;
+
+/** How many ids a tab remembers, to drop what both an old and a new leader told. */
+const REMEMBERED = 256;
+
+/**
+ * Shares a stream among all tabs of the browser: `connect(url, { share: tabs, user })`. The tab
+ * that gets the Web Lock leads: it holds the connection and broadcasts what it reads. The browser
+ * hands the lock on when that tab goes, and the next leader resumes after the last id it saw.
+ * Errors are told in the leading tab alone.
+ *
+ * Where the browser has no Web Locks or no BroadcastChannel, each page has its own connection.
+ */
+export function tabs(config: StreamConfig, listener: Listener): Stream {
+  const { navigator, BroadcastChannel } = globalThis;
+  if (!navigator?.locks || !BroadcastChannel) return openStream(config, listener);
+
+  const name = "fastapi-sse-channels " + JSON.stringify([config.url, config.credentials, config.user]);
+  const seen = new Set<string>();
+  let status: Status = { state: "connecting" };
+  let lastEventId = config.lastEventId;
+  let greeting = false;
+  let channel: BroadcastChannel | undefined;
+  let candidacy: AbortController | undefined;
+  let leading: Stream | undefined;
+  let resign: (() => void) | undefined;
+  let unwatch: (() => void) | undefined;
+
+  const post = (message: Message) => channel?.postMessage(message);
+
+  const setStatus = (next: Status) => {
+    if (JSON.stringify(status) === JSON.stringify(next)) return;
+    status = next;
+    if (next.state === "closed") {
+      unwatch?.();
+      unwatch = undefined;
+      leave(FAREWELL);
+    }
+    listener.status(next);
+  };
+
+  const deliver = (event: unknown, meta: EventMeta) => {
+    lastEventId = meta.id;
+    if (meta.id) {
+      seen.add(meta.id);
+      if (seen.size > REMEMBERED) seen.delete(seen.values().next().value!);
+    }
+    listener.event(event, meta);
+  };
+
+  const reset = (reason: ResetReason, id: string) => {
+    lastEventId = id;
+    listener.reset(reason);
+  };
+
+  const follow = (message: Message) => {
+    if (message.kind === "event") {
+      const { event, meta, after } = message;
+      if (seen.has(meta.id)) return;
+      if (lastEventId && lastEventId !== after) reset("gap", after);
+      deliver(event, meta);
+    } else if (message.kind === "reset") {
+      reset(message.reason, message.id);
+    } else if (message.kind === "status" || message.kind === "welcome") {
+      const { id } = message;
+      setStatus(message.status);
+      // back from the cache: the leader has gone on meanwhile
+      if (message.kind === "welcome" && greeting) {
+        greeting = false;
+        if (lastEventId && lastEventId !== id && !seen.has(id)) reset("gap", id);
+      }
+      lastEventId ||= id;
+    }
+  };
+
+  const answer = ({ kind }: Message) => {
+    if (kind === "hello") post({ kind: "welcome", status, id: lastEventId });
+    else if (kind === "reconnect") leading?.reconnect();
+  };
+
+  const lead = () => {
+    const stream: Stream = openStream(
+      { ...config, lastEventId, continues: status.state === "open" },
+      {
+        event(event, meta) {
+          post({ kind: "event", event, meta, after: lastEventId });
+          deliver(event, meta);
+        },
+        status(next) {
+          // its last word on leaving is not for the other tabs
+          if (leading !== stream) return;
+          lastEventId = stream.lastEventId;
+          post({ kind: "status", status: next, id: lastEventId });
+          setStatus(next);
+        },
+        reset(reason) {
+          post({ kind: "reset", reason, id: stream.lastEventId });
+          reset(reason, stream.lastEventId);
+        },
+        error: listener.error,
+      },
+    );
+    leading = stream;
+    // the one it follows may have been further along, or closed for good
+    setStatus(stream.status);
+  };
+
+  const enter = () => {
+    const { signal } = (candidacy = new AbortController());
+    channel = new BroadcastChannel(name);
+    channel.onmessage = ({ data }: MessageEvent<Message>) => {
+      if (leading) answer(data);
+      else follow(data);
+    };
+    greeting = true;
+    post({ kind: "hello" });
+    unwatch ??= watchPage({ hide, show: enter });
+    navigator.locks
+      .request(name, { signal }, () => {
+        if (signal.aborted) return;
+        lead();
+        return new Promise<void>((resolve) => {
+          // a callback may have made it leave again
+          if (signal.aborted) resolve();
+          else resign = resolve;
+        });
+      })
+      // rejects when this tab leaves before its turn
+      .catch(() => {});
+  };
+
+  const leave = (delay = 0) => {
+    const [stream, line, release] = [leading, channel, resign];
+    leading = channel = resign = undefined;
+    stream?.close();
+    candidacy?.abort();
+    if (line) line.onmessage = null;
+    const part = () => {
+      release?.();
+      line?.close();
+    };
+    if (delay && line) config.clock.setTimeout(part, delay);
+    else part();
+  };
+
+  // a page that holds a lock, or hears broadcasts, is kept out of the back/forward cache
+  const hide = () => {
+    leave();
+    setStatus({ state: "waiting", delay: Infinity, reason: "hidden" });
+  };
+
+  enter();
+
+  return {
+    get status() {
+      return status;
+    },
+    get lastEventId() {
+      return lastEventId;
+    },
+    reconnect() {
+      if (leading) leading.reconnect();
+      else if (status.state === "closed") enter();
+      else post({ kind: "reconnect" });
+    },
+    close() {
+      leave();
+      setStatus({ state: "closed", reason: "caller" });
+    },
+  };
+}

@@ -1,0 +1,157 @@
+import type { StreamError } from "./errors.js";
+import type { Listener, Stream, StreamConfig } from "./stream.js";
+
+/** An event of a channel whose type was not given: only its discriminator is known. */
+export interface AnyEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** What the wire says about an event besides its data. */
+export interface EventMeta {
+  /** The event's id, `""` where the server sends none. */
+  readonly id: string;
+  /** The `event:` field, `"message"` where there is none. */
+  readonly name: string;
+}
+
+/**
+ * Why the next attempt is still to come:
+ * - `end`: the server ended the response;
+ * - `close`: it said so first, and asked the client to come back;
+ * - `network`: the request or the body failed;
+ * - `http`: a status worth another attempt (408, 425, 429, 5xx);
+ * - `stall`: the socket was open but silent;
+ * - `hidden`: the page is in the back/forward cache.
+ */
+export type WaitReason = "end" | "close" | "network" | "http" | "stall" | "hidden";
+
+/**
+ * Why there will be no further attempt:
+ * - `caller`: `close()`, the `AbortSignal`, or a hook that is not enabled;
+ * - `ended`, `revoked`, `expired`, `shutdown`: the server's word in `stream-close` (`ended` also
+ *   for a 204);
+ * - `unauthorized`: 401 or 403, also after `headers()` was asked again;
+ * - `refused`: any other status that no attempt will change;
+ * - `content-type`: the answer is no event stream.
+ */
+export type CloseReason =
+  | "caller"
+  | "ended"
+  | "revoked"
+  | "expired"
+  | "shutdown"
+  | "unauthorized"
+  | "refused"
+  | "content-type"
+  | (string & {});
+
+/** Where a connection stands. */
+export type Status =
+  | { readonly state: "connecting" }
+  /** The stream is being read. `resumed`: it goes on exactly where the last one broke off. */
+  | { readonly state: "open"; readonly resumed: boolean }
+  /** The next attempt starts after `delay` milliseconds (`Infinity`: when the page comes back). */
+  | { readonly state: "waiting"; readonly delay: number; readonly reason: WaitReason }
+  | { readonly state: "closed"; readonly reason: CloseReason };
+
+/**
+ * Why events may be missing. The server's words are `expired`, `trimmed`, `epoch`, `ahead` and
+ * `slow`; `unresumed` stands for a reconnection that did not resume and gave no reason, `gap` for
+ * events lost between tabs.
+ */
+export type ResetReason =
+  | "expired"
+  | "trimmed"
+  | "epoch"
+  | "ahead"
+  | "slow"
+  | "unresumed"
+  | "gap"
+  | (string & {});
+
+/** Time, replaceable in tests. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls back once after `delay` milliseconds. */
+  setTimeout(callback: () => void, delay: number): unknown;
+  clearTimeout(timer: unknown): void;
+}
+
+/** How the stream is requested. */
+export interface RequestOptions {
+  /**
+   * Headers of the request, or a function that is asked before every attempt, and once more after
+   * a 401 or 403. Default: none.
+   */
+  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  /** Passed to `fetch`. Default `"same-origin"`. */
+  readonly credentials?: RequestCredentials | undefined;
+  /** Resumes after this id from the first attempt on. Default: a fresh stream. */
+  readonly lastEventId?: string | undefined;
+  /**
+   * How the last id is sent: as the `Last-Event-ID` header or as `?last_event_id=`. Default
+   * `"auto"`: the header, but the query across origins, where the header would need a preflight.
+   */
+  readonly lastEventIdVia?: "auto" | "header" | "query" | undefined;
+  /** Replaces the global `fetch`. */
+  readonly fetch?: typeof fetch | undefined;
+  /** Replaces the timers and the clock. */
+  readonly clock?: Clock | undefined;
+  /** Replaces `Math.random`, the source of jitter. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** Opens a stream that goes beyond the page; `tabs` of the `shared` entry is one. */
+export type Sharing = (config: StreamConfig, listener: Listener) => Stream;
+
+/** Who shares a stream with whom. */
+export type SharingOptions =
+  | {
+      /**
+       * `"page"` (default): equal streams of a page share one connection. `false`: a connection
+       * of its own. `tabs`, from the `shared` entry: one connection for all tabs.
+       */
+      readonly share?: "page" | false | undefined;
+      /**
+       * Whom the stream is for, such as the id of the signed-in user: streams of different users
+       * are never shared. Without it, `headers` given as a function are told apart by identity.
+       */
+      readonly user?: string | undefined;
+    }
+  | { readonly share: Sharing; readonly user: string };
+
+/** What a caller is told. Exceptions in these functions are reported, and the stream goes on. */
+export interface Callbacks<TEvent> {
+  /** Called with each event, parsed from JSON. */
+  readonly onEvent?: ((event: TEvent, meta: EventMeta) => void) | undefined;
+  /** Called whenever the status changes. */
+  readonly onStatus?: ((status: Status) => void) | undefined;
+  /** Called when events may be missing: load again what they would have told. */
+  readonly onReset?: ((reason: ResetReason) => void) | undefined;
+  /** Called for each failed attempt and each unreadable event. */
+  readonly onError?: ((error: StreamError) => void) | undefined;
+}
+
+/** Options of `connect`. */
+export type ConnectOptions<TEvent> = Callbacks<TEvent> &
+  RequestOptions &
+  SharingOptions & {
+    /** Closes the connection when aborted. */
+    readonly signal?: AbortSignal | undefined;
+  };
+
+/**
+ * One reader of a stream. Iterating yields the events from then on; leaving the loop closes the
+ * connection, and a connection refused by the server ends it with a `StreamError`.
+ */
+export interface Connection<TEvent> extends AsyncIterable<TEvent> {
+  readonly status: Status;
+  /** The id to resume after, `""` before the first. */
+  readonly lastEventId: string;
+  /** Connects again at once, also after the server closed the stream; not after `close()`. */
+  reconnect(): void;
+  /** Ends this reader; the stream goes on while others share it. */
+  close(): void;
+}

@@ -1,0 +1,100 @@
+import { useCallback, useEffect, useRef, useState, type RefObject } from "react";
+import { connect } from "./connect.js";
+import type {
+  AnyEvent,
+  Callbacks,
+  Connection,
+  RequestOptions,
+  SharingOptions,
+  Status,
+} from "./types.js";
+
+/** Options of `useSSEConnection`. Functions may be written in place: the latest one is called. */
+export type UseSSEConnectionOptions<TEvent> = Pick<
+  Callbacks<TEvent>,
+  "onEvent" | "onReset" | "onError"
+> &
+  RequestOptions &
+  SharingOptions & {
+    /** The stream's URL, relative to the page. Another one is another connection. */
+    readonly endpoint: string;
+    /** Called when the stream opens and when it breaks off; each `true` is followed by a `false`. */
+    readonly onConnectionChange?: ((connected: boolean) => void) | undefined;
+    /** Whether to connect. Default `true`. */
+    readonly enabled?: boolean | undefined;
+  };
+
+/** What the hooks return. */
+export interface SSEConnection {
+  /** Whether the stream is open. */
+  readonly connected: boolean;
+  readonly status: Status;
+  /** Connects again at once. */
+  readonly reconnect: () => void;
+}
+
+const CONNECTING: Status = { state: "connecting" };
+const DISABLED: Status = { state: "closed", reason: "caller" };
+
+/**
+ * Connects while the component is mounted. Does nothing on the server.
+ *
+ * Components with equal `endpoint` and options share one connection; one that joins an open
+ * stream is told what follows, not what came before.
+ */
+export function useSSEConnection<TEvent = AnyEvent>(
+  options: UseSSEConnectionOptions<TEvent>,
+): SSEConnection {
+  const { endpoint, enabled = true, share, user, credentials, lastEventIdVia } = options;
+  const initial = enabled ? CONNECTING : DISABLED;
+  const [status, setStatus] = useState(initial);
+  const latest = useLatest(options);
+  const connection = useRef<Connection<TEvent>>(null);
+  // one function for the component's life: it reads the latest token, and a second mount finds
+  // the connection of the first
+  const [askHeaders] = useState(() => () => resolveHeaders(latest.current.headers));
+
+  useEffect(() => {
+    setStatus(initial);
+    if (!enabled) return;
+    let connected = false;
+    const tellConnected = (next: boolean) => {
+      if (connected === next) return;
+      connected = next;
+      latest.current.onConnectionChange?.(next);
+    };
+    const { headers } = latest.current;
+    const opened = connect<TEvent>(endpoint, {
+      ...latest.current,
+      headers: typeof headers === "function" ? askHeaders : headers,
+      onEvent: (event, meta) => latest.current.onEvent?.(event, meta),
+      onReset: (reason) => latest.current.onReset?.(reason),
+      onError: (error) => latest.current.onError?.(error),
+      onStatus(next) {
+        setStatus(next);
+        tellConnected(next.state === "open");
+      },
+    });
+    connection.current = opened;
+    return () => {
+      opened.close();
+      connection.current = null;
+    };
+  }, [endpoint, enabled, share, user, credentials, lastEventIdVia]);
+
+  const reconnect = useCallback(() => connection.current?.reconnect(), []);
+  return { connected: status.state === "open", status, reconnect };
+}
+
+/** A ref to the value of the last committed render. */
+export function useLatest<T>(value: T): RefObject<T> {
+  const latest = useRef(value);
+  useEffect(() => {
+    latest.current = value;
+  });
+  return latest;
+}
+
+function resolveHeaders(headers: RequestOptions["headers"]) {
+  return (typeof headers === "function" ? headers() : headers) ?? {};
+}

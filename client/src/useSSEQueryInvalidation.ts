@@ -1,0 +1,93 @@
+import { useQueryClient, type QueryClient, type QueryKey } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
+import { createRounds, type Rounds } from "./invalidation.js";
+import type { AnyEvent } from "./types.js";
+import {
+  useLatest,
+  useSSEConnection,
+  type SSEConnection,
+  type UseSSEConnectionOptions,
+} from "./useSSEConnection.js";
+
+/** Options of `useSSEQueryInvalidation`. */
+export type UseSSEQueryInvalidationOptions<TEvent, TData = unknown> =
+  UseSSEConnectionOptions<TEvent> & {
+    /**
+     * What an event makes stale: a list of query keys, each an array, or a function that returns
+     * one. A key also stands for those that begin with it, as everywhere in TanStack Query.
+     */
+    readonly queryKeys: readonly QueryKey[] | ((event: TEvent) => readonly QueryKey[]);
+    /**
+     * What a reset makes stale. Default: `queryKeys` where it is a list, every query where it is
+     * a function, for there is no event to ask it about.
+     */
+    readonly resetKeys?: readonly QueryKey[] | undefined;
+    /**
+     * Takes an event's payload into the cached data of a key, with no request. Called for each
+     * key that has data under exactly that key; return the new data, or `undefined` to have the
+     * key invalidated instead.
+     */
+    readonly updater?:
+      | ((data: TData, event: TEvent, queryKey: QueryKey) => TData | undefined)
+      | undefined;
+    /**
+     * Least time between two rounds of invalidation, in milliseconds. Default 0: one round for
+     * all events that arrive together.
+     */
+    readonly throttle?: number | undefined;
+  };
+
+/**
+ * Keeps queries fresh: invalidates them after events, and after a reset or a reconnection that
+ * did not resume, when events may have been missed. Does nothing on the server.
+ */
+export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
+  options: UseSSEQueryInvalidationOptions<TEvent, TData>,
+): SSEConnection {
+  const client = useQueryClient();
+  const latest = useLatest(options);
+  const rounds = useRef<Rounds>(null);
+
+  // before the connection's effect, which adds to it
+  useEffect(() => {
+    const created = createRounds(client, () => latest.current.throttle ?? 0);
+    rounds.current = created;
+    return created.flush;
+  }, [client]);
+
+  return useSSEConnection<TEvent>({
+    ...options,
+    onEvent(event, meta) {
+      const { queryKeys, updater, onEvent } = latest.current;
+      const keys = typeof queryKeys === "function" ? queryKeys(event) : queryKeys;
+      for (const key of keys) {
+        if (!updater || !update(client, key, event, updater)) rounds.current?.add(key);
+      }
+      onEvent?.(event, meta);
+    },
+    onReset(reason) {
+      const { queryKeys, resetKeys, onReset } = latest.current;
+      const keys = resetKeys ?? (typeof queryKeys === "function" ? EVERYTHING : queryKeys);
+      for (const key of keys) rounds.current?.add(key);
+      onReset?.(reason);
+    },
+  });
+}
+
+/** Every key begins with the empty one. */
+const EVERYTHING: readonly QueryKey[] = [[]];
+
+/** Writes the event into the cache; says whether that made the data fresh. */
+function update<TEvent, TData>(
+  client: QueryClient,
+  queryKey: QueryKey,
+  event: TEvent,
+  updater: (data: TData, event: TEvent, queryKey: QueryKey) => TData | undefined,
+): boolean {
+  const data = client.getQueryData<TData>(queryKey);
+  const next = data === undefined ? undefined : updater(data, event, queryKey);
+  if (next === undefined) return false;
+  client.setQueryData<TData>(queryKey, next);
+  // a fetch under way would overwrite it with an older answer
+  return client.getQueryState(queryKey)?.fetchStatus !== "fetching";
+}

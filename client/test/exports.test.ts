@@ -1,0 +1,33 @@
+import { existsSync, readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+
+const root = new URL("../", import.meta.url);
+const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
+
+it.each([
+  ["index", ["StreamError", "channel", "connect", "createParser"]],
+  ["react", ["streamEvents", "useSSEConnection", "useSSEQueryInvalidation"]],
+  ["react-connection", ["streamEvents", "useSSEConnection"]],
+  ["shared", ["tabs"]],
+])("%s exports what is documented and no more", async (entry, names) => {
+  const module = await import(new URL(`src/${entry}.ts`, root).href);
+  expect(Object.keys(module).sort()).toEqual(names);
+});
+
+it("has a source for each module of the manifest", () => {
+  const targets = Object.values<string | { default: string }>(manifest.exports)
+    .map((target) => (typeof target === "string" ? target : target.default))
+    .filter((target) => target.endsWith(".js"));
+  for (const target of targets) {
+    const source = target.replace("./dist/", "src/").replace(".min", "").replace(/\.js$/, ".ts");
+    expect(existsSync(new URL(source.replace("client.ts", "index.ts"), root)), source).toBe(true);
+  }
+});
+
+it("depends on nothing", () => {
+  expect(manifest.dependencies).toBeUndefined();
+});
+
+it("locks versions without naming where they come from", () => {
+  expect(readFileSync(new URL("package-lock.json", root), "utf8")).not.toContain('"resolved"');
+});

@@ -1,6 +1,7 @@
 """Typed Server-Sent-Events channels for FastAPI."""
 
 from ._channel import Channel
+from ._client_router import client_url, create_client_router
 from ._errors import (
     BrokerClosedError,
     BrokerError,
@@ -49,6 +50,8 @@ __all__ = [
     "Subscription",
     "SyncPublisher",
     "WrongThreadError",
+    "client_url",
+    "create_client_router",
     "create_sse_router",
     "sse_lifespan",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    Discriminator,
     PydanticSchemaGenerationError,
     RootModel,
     TypeAdapter,
@@ -65,7 +67,8 @@ class EventSchema(Generic[T]):
         self.name, bare = _unwrap(event_type)
         members, declared = _members(bare)
         self.discriminator = declared or _common_literal(members)
-        self.names = _event_names(members, self.discriminator)
+        self._member_of = _event_names(members, self.discriminator)
+        self.names = tuple(self._member_of)
         self._adapter: TypeAdapter[T] = _adapter(event_type)
         self._encoders = {member: TypeAdapter(member) for member in members}
         self._attribute = {member: _field_of(member, self.discriminator)[0] for member in members}
@@ -79,6 +82,8 @@ class EventSchema(Generic[T]):
         Raises:
             InvalidEventError: It is neither.
         """
+        if isinstance(event, RootModel):
+            event = event.root
         if type(event) in self._encoders:
             return cast("BaseModel", event)
         if not isinstance(event, Mapping):
@@ -108,6 +113,7 @@ class EventSchema(Generic[T]):
         """
         model = self.validate(event)
         member = type(model)
+        name = self._name(model)
         try:
             # by alias: the OpenAPI document that clients are generated from is by alias too
             data = self._encoders[member].dump_json(model, by_alias=True, warnings="error")
@@ -116,14 +122,14 @@ class EventSchema(Generic[T]):
             raise InvalidEventError(msg) from error
         # pydantic writes NaN and the infinities as null unless told otherwise; the cheap look at
         # the bytes spares most events the walk
-        if (b"null" in data or b"NaN" in data or b"Infinity" in data) and (
-            path := _non_finite(model)
-        ):
-            msg = (
-                f"{member.__name__}{path} is not a finite number, which JSON cannot carry; "
-                "use None or a string"
-            )
-            raise InvalidEventError(msg)
+        if b"null" in data or b"NaN" in data or b"Infinity" in data:
+            plain = self._encoders[member].dump_python(model, by_alias=True)
+            if path := _non_finite(plain):
+                msg = (
+                    f"{member.__name__}{path} is not a finite number, which JSON cannot carry; "
+                    "use None or a string"
+                )
+                raise InvalidEventError(msg)
         if len(data) > self.max_event_bytes:
             msg = (
                 f"{member.__name__} is {len(data)} bytes long, max_event_bytes is "
@@ -131,8 +137,16 @@ class EventSchema(Generic[T]):
                 "raise the limit"
             )
             raise EventTooLargeError(msg)
-        name = getattr(model, self._attribute[member])
-        return (name.value if isinstance(name, Enum) else name), data
+        return name, data
+
+    def _name(self, model: BaseModel) -> str:
+        name = getattr(model, self._attribute[type(model)])
+        name = name.value if isinstance(name, Enum) else name
+        # pydantic does not check a literal that was assigned to
+        if self._member_of.get(name) is not type(model):
+            msg = f"{type(model).__name__} cannot be encoded: it is named {name!r}"
+            raise InvalidEventError(msg)
+        return str(name)
 
     def body(self, event: object) -> bytes:
         """Validate an event and encode what every session gets of it.
@@ -185,7 +199,9 @@ def _members(bare: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
     if get_origin(bare) is Annotated:
         bare, *metadata = get_args(bare)
         for item in metadata:
-            found = item.discriminator if isinstance(item, FieldInfo) else None
+            found = item.discriminator if isinstance(item, FieldInfo | Discriminator) else None
+            if isinstance(found, Discriminator):
+                found = found.discriminator
             if found is not None and not isinstance(found, str):
                 msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
                 raise ConfigurationError(msg)
@@ -199,6 +215,8 @@ def _flatten(annotation: Any) -> Iterator[type[BaseModel]]:
             yield from _members(_unwrap(argument)[1])[0]
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
+    elif (aliased := _unwrap(annotation)[1]) is not annotation:
+        yield from _members(aliased)[0]
     else:
         msg = f"{annotation!r} is not a pydantic model; {_HOW}"
         raise ConfigurationError(msg)
@@ -220,7 +238,9 @@ def _common_literal(members: tuple[type[BaseModel], ...]) -> str:
     return shared[0]
 
 
-def _event_names(members: tuple[type[BaseModel], ...], discriminator: str) -> tuple[str, ...]:
+def _event_names(
+    members: tuple[type[BaseModel], ...], discriminator: str
+) -> dict[str, type[BaseModel]]:
     names: dict[str, type[BaseModel]] = {}
     for member in members:
         for name in _literals(member, discriminator):
@@ -228,7 +248,7 @@ def _event_names(members: tuple[type[BaseModel], ...], discriminator: str) -> tu
                 msg = f"{names[name].__name__} and {member.__name__} are both named {name!r}"
                 raise ConfigurationError(msg)
             names[name] = member
-    return tuple(names)
+    return names
 
 
 def _literals(member: type[BaseModel], discriminator: str) -> Iterator[str]:
@@ -267,15 +287,12 @@ def _kebab(name: str) -> str:
 
 
 def _non_finite(value: Any, path: str = "") -> str:
-    """Return the path of the first NaN or infinity inside a value."""
+    """Return the path of the first NaN or infinity inside what pydantic dumped."""
     if isinstance(value, float):
         return "" if math.isfinite(value) else path
-    if isinstance(value, BaseModel):
-        children = ((f".{name}", child) for name, child in value)
-    elif isinstance(value, Mapping):
-        children = ((f"[{key!r}]", child) for key, child in value.items())
-    elif isinstance(value, list | tuple | set | frozenset):
+    children: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        children = ((f".{name}", child) for name, child in value.items())
+    elif isinstance(value, list | tuple | set | frozenset | deque):
         children = ((f"[{index}]", child) for index, child in enumerate(value))
-    else:
-        return ""
     return next((found for at, child in children if (found := _non_finite(child, path + at))), "")

@@ -86,7 +86,13 @@ class Feed:
     @property
     def is_ready(self) -> bool:
         """Whether the broker follows the channel already."""
-        return self.ready is not None and self.ready.done() and not self.ready.cancelled()
+        ready = self.ready
+        return (
+            ready is not None
+            and ready.done()
+            and not ready.cancelled()
+            and ready.exception() is None
+        )
 
     def notify(self) -> bool:
         """Hear from the broker that the log changed.

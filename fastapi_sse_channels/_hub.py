@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class Hub:
         self._signals = SignalChain(self._on_signal)
         self._draining: asyncio.Task[None] | None = None
         self._all_gone = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def is_in_use(self) -> bool:
@@ -68,6 +69,10 @@ class Hub:
         """Undo `start`; sessions are expected to be gone."""
         self._is_started = False
         self._signals.uninstall()
+        # what is still followed here would otherwise end what a later hub follows
+        for key in self._feeds:
+            self._broker.unsubscribe(key)
+        self._feeds.clear()
 
     def feed(self, key: str) -> Feed | None:
         """Return the feed of a channel that is followed here."""
@@ -110,6 +115,7 @@ class Hub:
     def add(self, session: Session[Any], feed: Feed) -> None:
         """Count a session and keep it from looking idle."""
         self._signals.install()
+        self._watch_server(session)
         self.sessions[session] = None
         self._all_gone.clear()
         feed.session_count += 1
@@ -127,6 +133,9 @@ class Hub:
             self._pinger.discard(session)
         if not self.sessions:
             self._all_gone.set()
+            if self._watching is not None:
+                self._watching.cancel()
+                self._watching = None
 
     def wake(self, reader: Reader) -> None:
         """Flush one reader soon; callable from any thread."""
@@ -142,6 +151,14 @@ class Hub:
     def _on_signal(self) -> None:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._begin_drain)
+
+    def _watch_server(self, session: Session[Any]) -> None:
+        if self._watching is None and (shutdown := session.server_shutdown()) is not None:
+            self._watching = self.loop.create_task(self._drain_after(shutdown))
+
+    async def _drain_after(self, shutdown: Callable[[], Awaitable[None]]) -> None:
+        await shutdown()
+        self._begin_drain()
 
     def _begin_drain(self) -> asyncio.Task[None]:
         self.is_draining = True
@@ -171,7 +188,8 @@ class Hub:
         feed.users -= 1
         if feed.users:
             return
-        del self._feeds[feed.key]
         assert feed.ready is not None
         feed.ready.cancel()
-        self._broker.unsubscribe(feed.key)
+        if self._feeds.get(feed.key) is feed:
+            del self._feeds[feed.key]
+            self._broker.unsubscribe(feed.key)

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 from ._position import Position, start_of
 from ._wire import frame
 
+_JOINED_AT_ONCE = 8
+
 ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
 
@@ -150,10 +152,14 @@ class Log:
     def after(self, offset: int) -> bytes:
         """Return the frames that follow an offset, as one block of bytes.
 
-        Readers at the same offset get the very same object until the next `append`.
+        Readers at the same offset get the very same object until the next `append`, unless
+        many other offsets were asked for in between.
         """
         joined = self._joined.get(offset)
         if joined is None:
+            if len(self._joined) >= _JOINED_AT_ONCE:
+                # clients that come back with many different ids: as many copies of the log
+                del self._joined[next(iter(self._joined))]
             joined = b"".join(entry.frame for entry in self.entries_after(offset))
             self._joined[offset] = joined
         return joined

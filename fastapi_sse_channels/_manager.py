@@ -266,9 +266,10 @@ class ChannelManager(Generic[T]):
         Raises:
             BrokerError: The broker's store cannot be used.
         """
+        hub = self.hub
         await self.broker.start()
         self._starts += 1
-        self.hub.start()
+        hub.start()
 
     async def stop(self) -> None:
         """Undo one `start`; the last one ends every stream and releases the broker."""

@@ -89,6 +89,8 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         try:
             hub.check_limit()
             async with hub.following(self._channel.key) as feed:
+                # again: others may have been let in while this one waited for the broker
+                hub.check_limit()
                 session = self._session(scope, receive, send, hub, feed)
                 hub.add(session, feed)
                 try:
@@ -120,6 +122,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
             self._channel,
             feed,
             send,
+            receive,
             last_event_id=self._last_event_id,
             load_initial=load,
             settings=self._channel.manager.stream_settings,

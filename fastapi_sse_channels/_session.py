@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from . import _wire
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
-from ._transport import transport_behind
+from ._transport import shutdown_behind, transport_behind
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Send
+    from starlette.types import Message, Receive, Send
 
     from ._channel import Channel
     from ._feed import Feed, Reader
@@ -64,6 +64,7 @@ class Session(Generic[T]):
         "_is_ping_due",
         "_load_initial",
         "_on_end",
+        "_receive",
         "_reset",
         "_send",
         "_settings",
@@ -83,6 +84,7 @@ class Session(Generic[T]):
         channel: Channel[T],
         feed: Feed,
         send: Send,
+        receive: Receive,
         *,
         last_event_id: str | None,
         load_initial: Snapshot,
@@ -96,6 +98,7 @@ class Session(Generic[T]):
         self.ping_slot = 0
         self._feed = feed
         self._send = send
+        self._receive = receive
         self._load_initial = load_initial
         self._settings = settings
         self._wake = wake
@@ -216,13 +219,17 @@ class Session(Generic[T]):
 
     def abort(self) -> None:
         """Drop the connection without waiting for the client to read."""
-        transport = transport_behind(self._send)
+        transport = transport_behind(self._send, self._receive)
         if transport is None:
             self._end()
         else:
             # the server now reports the client as gone, which ends the request without complaint
             self.leave()
             transport.abort()
+
+    def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
+        """Return what to await for a server's shutdown that comes without a signal."""
+        return shutdown_behind(self._send, self._receive)
 
     def _opening(self, initial: Sequence[bytes]) -> bytes:
         cursor = self._feed.log.position(self.offset).event_id
@@ -279,16 +286,22 @@ class Session(Generic[T]):
         while await self._send_within_timeout(first):
             self._sent(message, loop.time())
             self._feed.progressed()
-            if not self._can_go_on():
-                await self._recover()
-                return
-            following = None if self._is_ended else self._next_message()
+            following = await self._following_message()
             if following is None:
                 break
             message = following
             self._stuck_since = loop.time()
             first = self._send(message)
         self._stuck_since = None
+
+    async def _following_message(self) -> Message | None:
+        if self._is_ended:
+            return None
+        if self._can_go_on():
+            return self._next_message()
+        message = await self._reset_message()
+        # the client may have left while its initial event was loaded
+        return None if self.is_ended else message
 
     async def _send_within_timeout(self, sending: Awaitable[None]) -> bool:
         try:
@@ -305,16 +318,18 @@ class Session(Generic[T]):
 
     async def _recover(self) -> None:
         """Go on at the top after the cursor fell off the log."""
+        message = await self._reset_message()
+        if not self._is_ended:
+            self._stuck_since = asyncio.get_running_loop().time()
+            await self._finish(self._send(message), message)
+
+    async def _reset_message(self) -> Message:
         reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
         frames = await self._reset_frames(reason)
-        if frames is None:
-            retry = self._settings.retry()
-            closing = _wire.stream_close("ended", reconnect=True, retry=retry)
-            message = _body(closing, more=False)
-        else:
-            message = _body(frames)
-        self._stuck_since = asyncio.get_running_loop().time()
-        await self._finish(self._send(message), message)
+        if frames is not None:
+            return _body(frames)
+        closing = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
+        return _body(closing, more=False)
 
     async def _reset_frames(self, reason: ResetReason) -> bytes | None:
         """Encode the reset and the initial event that follows it, or give up."""

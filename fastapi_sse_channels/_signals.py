@@ -11,7 +11,20 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+_Handler = Callable[[int, FrameType | None], object]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Link:
+    """A handler that calls back before the one it replaced."""
+
+    def __init__(self, callback: Callable[[], None], previous: _Handler) -> None:
+        self.callback = callback
+        self.previous = previous
+
+    def __call__(self, number: int, stack_frame: FrameType | None) -> None:
+        self.callback()
+        self.previous(number, stack_frame)
 
 
 class SignalChain:
@@ -20,7 +33,7 @@ class SignalChain:
     def __init__(self, callback: Callable[[], None]) -> None:
         """Remember the callback; it runs inside the signal handler and must not raise."""
         self._callback = callback
-        self._installed: dict[signal.Signals, tuple[object, object]] = {}
+        self._installed: dict[signal.Signals, _Link] = {}
 
     def install(self) -> None:
         """Put this chain before the handlers of now; cheap to call again.
@@ -32,27 +45,25 @@ class SignalChain:
             return
         for number in _SIGNALS:
             current = signal.getsignal(number)
-            ours, _ = self._installed.get(number, (None, None))
             # without a Python handler to go on with, the process ends as it always did
-            if callable(current) and current is not ours:
-                handler = self._handler(current)
-                signal.signal(number, handler)
-                self._installed[number] = handler, current
+            if callable(current) and not self._is_in(current):
+                self._installed[number] = link = _Link(self._callback, current)
+                signal.signal(number, link)
 
     def uninstall(self) -> None:
         """Put the previous handlers back, where nobody chained after us."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number, (ours, previous) in self._installed.items():
-            if signal.getsignal(number) is ours:
-                signal.signal(number, previous)  # type: ignore[arg-type]  # was callable
+        for number, link in self._installed.items():
+            previous = link.previous
+            if signal.getsignal(number) is link:
+                signal.signal(number, previous)
         self._installed.clear()
 
-    def _handler(
-        self, previous: Callable[[int, FrameType | None], object]
-    ) -> Callable[[int, FrameType | None], None]:
-        def handle(number: int, stack_frame: FrameType | None) -> None:
-            self._callback()
-            previous(number, stack_frame)
-
-        return handle
+    def _is_in(self, handler: object) -> bool:
+        # other managers chain before and after this one, which must not make the chain grow
+        while isinstance(handler, _Link):
+            if handler.callback == self._callback:
+                return True
+            handler = handler.previous
+        return False

@@ -92,7 +92,7 @@ class Subscription(Generic[T]):
             if entries := self._feed.log.entries_after(self._position.offset):
                 entry = entries[0]
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
-                self._behind_since = None
+                self._behind_since = self._now() if entries[1:] else None
                 self._feed.progressed()
                 return self._schema.decode(data_of(entry.frame))
             if self._is_ended:
@@ -139,6 +139,9 @@ class Subscription(Generic[T]):
         self._incarnation = log.incarnation
         self._feed.place(self)
         raise StreamResetError(reason, self.last_event_id)
+
+    def _now(self) -> float:
+        return self._hub.loop.time()
 
     def _leave(self) -> None:
         self._feed.discard(self)

@@ -1,18 +1,25 @@
-"""Reach the socket behind an ASGI `send`, where the server lets us see it.
+"""Reach the server behind an ASGI `send`, where it lets us.
 
 ASGI has no way to give up on a peer that reads nothing: a final body waits behind the full
 buffer, and a closed transport still waits to flush it. Measured with uvicorn: such a connection
 stays for ever and blocks its shutdown. Aborting the transport is the only cure.
+
+Nor does it tell an application that the server is about to wait for its streams. Most servers are
+told by a signal that we hear too; a worker of hypercorn is told by its parent, over a semaphore.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Protocol
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol, cast
 
 _MAX_WRAPPERS = 64
-_SEND_NAMES = ("send", "_send")
-_RECEIVE_NAMES = ("receive", "_receive", "wrapped_receive")
+# What middlewares call the function they wrap. Starlette's BaseHTTPMiddleware hands on a `send`
+# that leads to a queue of its own; the way past it is its `wrapped_receive`.
+_NAMES = ("send", "_send", "receive", "_receive", "wrapped_receive")
 
 
 class AbortableTransport(Protocol):
@@ -22,37 +29,51 @@ class AbortableTransport(Protocol):
         """Close without flushing."""
 
 
-def transport_behind(send: Any, receive: Any = None) -> AbortableTransport | None:
-    """Follow middleware wrappers around `send` and `receive` to the server's transport.
-
-    Starlette's `BaseHTTPMiddleware` hands on a `send` that leads to a queue of its own; the
-    way past it is its `receive`.
+def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
+    """Follow middleware wrappers to the server's transport.
 
     Returns:
         `None` where the server keeps its transport to itself (granian, hypercorn); the caller
         then has to end the response as ASGI allows.
     """
-    return _followed(send, _SEND_NAMES) or _followed(receive, _RECEIVE_NAMES)
-
-
-def _followed(function: Any, names: tuple[str, ...]) -> AbortableTransport | None:
-    for _ in range(_MAX_WRAPPERS):
-        owner = getattr(function, "__self__", None)
-        transport: AbortableTransport | None = getattr(owner, "transport", None)
+    for owner in _owners(send, receive):
+        transport = getattr(owner, "transport", None)
         if callable(getattr(transport, "abort", None)):
-            return transport
-        function = _wrapped(function, owner, names)
-        if function is None:
-            return None
+            return cast("AbortableTransport", transport)
     return None
 
 
-def _wrapped(function: Any, owner: Any, names: tuple[str, ...]) -> Any:
-    places = {name: getattr(owner, name, None) for name in names}
+def shutdown_behind(send: Any, receive: Any) -> Callable[[], Awaitable[None]] | None:
+    """Follow middleware wrappers to a server that tells no signal of its shutdown.
+
+    Returns:
+        What to await until hypercorn begins to shut down; `None` with other servers.
+    """
+    if "hypercorn" not in sys.modules:
+        return None
+    for owner in _owners(send, receive):
+        terminated = getattr(getattr(owner, "context", None), "terminated", None)
+        wait = getattr(terminated, "wait", None)
+        if inspect.iscoroutinefunction(wait):
+            return wait
+    return None
+
+
+def _owners(send: Any, receive: Any) -> Iterator[object]:
+    functions = [send, receive]
+    for function in functions:
+        owner = getattr(function, "__self__", None)
+        yield owner
+        if len(functions) < _MAX_WRAPPERS:
+            functions += [found for found in _wrapped(function, owner) if found not in functions]
+
+
+def _wrapped(function: Any, owner: Any) -> Iterator[Any]:
+    places = {name: getattr(owner, name, None) for name in _NAMES}
     if isinstance(function, functools.partial):
         places.update(function.keywords)
     plain = getattr(function, "__func__", function)
     if (code := getattr(plain, "__code__", None)) is not None:
-        cells = zip(code.co_freevars, plain.__closure__ or (), strict=True)
-        places.update((name, cell.cell_contents) for name, cell in cells if name in names)
-    return next((places[name] for name in names if places[name] not in (None, function)), None)
+        cells = zip(code.co_freevars, getattr(plain, "__closure__", None) or (), strict=True)
+        places.update((name, cell.cell_contents) for name, cell in cells if name in _NAMES)
+    return (places[name] for name in _NAMES if callable(places[name]))

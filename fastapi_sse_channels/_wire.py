@@ -78,8 +78,9 @@ def frame(event_id: str, body: bytes) -> bytes:
 
 def data_of(frame_or_body: bytes) -> bytes:
     """Return the JSON of an event that `event_body` encoded."""
-    start = frame_or_body.index(b"data: ") + 6
-    return frame_or_body[start:-2]
+    is_first = frame_or_body.startswith(b"data: ")
+    start = 0 if is_first else frame_or_body.index(b"\ndata: ") + 1
+    return frame_or_body[start + 6 : -2]
 
 
 def stream_open(event_id: str, *, resumed: bool, ping_interval: float | None, retry: int) -> bytes:

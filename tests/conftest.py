@@ -1,10 +1,14 @@
-"""What tests share: real servers, raw streams, and waiting for conditions."""
+"""What tests share: real servers, raw streams, streams in the test's own loop, and waiting."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
+import itertools
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,10 +17,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from fastapi_sse_channels import ChannelManager, create_sse_router
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message
 
 ROOT = Path(__file__).parent.parent
 APPS = Path(__file__).parent / "apps"
@@ -28,8 +40,37 @@ COMMANDS: dict[str, list[str]] = {
     "uvicorn-h11": ["uvicorn", "{app}", "--port", "{port}", "--http", "h11", "--loop", "asyncio"],
     "granian": ["granian", "{app}", "--interface", "asgi", "--port", "{port}"],
     "hypercorn": ["hypercorn", "{app}", "--bind", "127.0.0.1:{port}"],
+    "hypercorn-no-worker": ["hypercorn", "{app}", "-w", "0", "--bind", "127.0.0.1:{port}"],
     "gunicorn-asgi": ["gunicorn", "{app}", "-k", "asgi", "--bind", "127.0.0.1:{port}"],
+    "gunicorn-uvicorn": [
+        "gunicorn",
+        "{app}",
+        "-k",
+        "uvicorn.workers.UvicornWorker",
+        "--bind",
+        "127.0.0.1:{port}",
+    ],
 }
+
+REALLY_RUN = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REALLY_RUN] = []
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if really_run := config.stash[REALLY_RUN]:
+        terminalreporter.section("servers and browsers really run")
+        for line in sorted(set(really_run)):
+            count = really_run.count(line)
+            terminalreporter.write_line(f"{line} ({count} {'times' if count > 1 else 'time'})")
+
+
+@pytest.fixture
+def really_ran(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Name a server or browser, with its version, in the summary at the end of the run."""
+    return request.config.stash[REALLY_RUN].append
 
 
 @pytest.fixture
@@ -73,9 +114,7 @@ class Server:
 ServeFunction = Callable[..., Server]
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[ServeFunction]:
-    """Start `module:app` of `tests/apps` (or any importable one) under a real server."""
+def _servers(logs: Path, config: pytest.Config) -> Iterator[ServeFunction]:
     servers: list[Server] = []
 
     def start(
@@ -87,7 +126,7 @@ def serve(tmp_path: Path) -> Iterator[ServeFunction]:
     ) -> Server:
         port = port or free_port()
         executable, *arguments = (part.format(app=app, port=port) for part in COMMANDS[server])
-        log_path = tmp_path / f"server-{len(servers)}.log"
+        log_path = logs / f"server-{len(servers)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", executable, *arguments],
@@ -100,11 +139,47 @@ def serve(tmp_path: Path) -> Iterator[ServeFunction]:
         started = Server(f"http://127.0.0.1:{port}", port, process, log_path)
         servers.append(started)
         _wait_until_it_answers(started)
+        config.stash[REALLY_RUN].append(f"{server} {importlib.metadata.version(executable)}")
         return started
 
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServeFunction]:
+    """Start `module:app` of `tests/apps` (or any importable one) under a real server."""
+    yield from _servers(tmp_path, request.config)
+
+
+@pytest.fixture(scope="session")
+def serve_shared(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ServeFunction]:
+    """Like `serve`, but the same server for all tests that ask for the same; not to be stopped."""
+    starting = _servers(tmp_path_factory.mktemp("servers"), request.config)
+    start = next(starting)
+    started: dict[tuple[str, ...], Server] = {}
+
+    def start_once(
+        app: str = "discussion:app", server: str = "uvicorn", *, env: dict[str, str] | None = None
+    ) -> Server:
+        name = (app, server, repr(env))
+        if name not in started:
+            started[name] = start(app, server, env=env)
+        return started[name]
+
+    yield start_once
+    for _ in starting:
+        pass
+
+
+@pytest.fixture(scope="session")
+def new_resource() -> Callable[[], str]:
+    """Draw a resource id that no other test uses."""
+    numbers = itertools.count(1000)
+    return lambda: str(next(numbers))
 
 
 def _wait_until_it_answers(server: Server) -> None:
@@ -117,6 +192,13 @@ def _wait_until_it_answers(server: Server) -> None:
             return
         time.sleep(0.05)  # polling a process that cannot tell us
     raise AssertionError(f"the server did not start:\n{server.log}")
+
+
+def parse_frames(body: bytes) -> list[dict[str, str]]:
+    """Read complete frames as a browser would: lines end at LF only, pings are no frames."""
+    blocks = body.decode().split("\n\n")[:-1]
+    lines = ([line for line in block.split("\n") if line not in {":", ""}] for block in blocks)
+    return [dict(line.split(": ", 1) for line in block) for block in lines]
 
 
 @dataclass
@@ -160,8 +242,7 @@ class RawStream:
     @property
     def frames(self) -> list[dict[str, str]]:
         """The complete frames received, as their fields."""
-        blocks = self.body.decode().replace(":\n", "").split("\n\n")[:-1]
-        return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+        return parse_frames(self.body)
 
     @property
     def last_event_id(self) -> str:
@@ -180,10 +261,21 @@ async def open_stream() -> AsyncIterator[OpenStream]:
     streams: list[RawStream] = []
 
     async def open_(
-        url: str, *, last_event_id: str | None = None, method: str = "GET", **headers: str
+        url: str,
+        *,
+        last_event_id: str | None = None,
+        method: str = "GET",
+        receive_buffer: int | None = None,
+        **headers: str,
     ) -> RawStream:
         parts = httpx2.URL(url)
-        reader, writer = await asyncio.open_connection(parts.host, parts.port)
+        connection = socket.socket()
+        if receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (parts.host, parts.port))
+        limit = receive_buffer or 65536
+        reader, writer = await asyncio.open_connection(sock=connection, limit=limit)
         lines = [f"{method} {parts.raw_path.decode()} HTTP/1.1", f"Host: {parts.host}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         if last_event_id is not None:
@@ -205,6 +297,198 @@ async def open_stream() -> AsyncIterator[OpenStream]:
         stream.close()
 
 
+class AsgiStream:
+    """A request to an application in the test's own loop; `hold` makes its `send` wait.
+
+    Args:
+        transport: Seen by the library as the server's, where given.
+    """
+
+    def __init__(self, *, transport: Any = None) -> None:
+        self.messages: list[Message] = []
+        self.body = b""
+        self.chunks: list[bytes] = []
+        self.sends_waiting = 0
+        if transport is not None:
+            self.transport = transport
+        self.task: asyncio.Task[None] | None = None
+        self._released = asyncio.Event()
+        self._released.set()
+        self._gone = asyncio.Event()
+        self._requested = False
+        self._changed = asyncio.Event()
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
+
+    @property
+    def frames(self) -> list[dict[str, str]]:
+        return parse_frames(self.body)
+
+    @property
+    def last_event_id(self) -> str:
+        return [frame["id"] for frame in self.frames if "id" in frame][-1]
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.messages) and self.messages[-1].get("more_body") is False
+
+    def hold(self) -> None:
+        """Let every `send` wait, as a server does for a client that reads nothing."""
+        self._released.clear()
+
+    def release(self) -> None:
+        self._released.set()
+
+    def disconnect(self) -> None:
+        self._gone.set()
+
+    async def receive(self) -> Message:
+        if not self._requested:
+            self._requested = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.sends_waiting += 1
+        try:
+            while not self._released.is_set():
+                await self._released.wait()
+        finally:
+            self.sends_waiting -= 1
+        self.messages.append(message)
+        if message["type"] == "http.response.body" and message["body"]:
+            self.chunks.append(message["body"])
+            self.body += message["body"]
+        self._changed.set()
+
+    async def until(self, marker: bytes | Callable[[], object], timeout: float = 5) -> bytes:
+        """Wait until the body contains a marker, or a condition of it holds."""
+        found = marker if callable(marker) else lambda: marker in self.body
+        async with asyncio.timeout(timeout):
+            while not found():
+                assert self.task is not None
+                assert not self.task.done(), f"ended: {self.messages!r}"
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                await asyncio.wait([changed, self.task], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        return self.body
+
+    async def until_end(self, timeout: float = 5) -> bytes:
+        """Wait until the application is through with the request."""
+        assert self.task is not None
+        async with asyncio.timeout(timeout):
+            await self.task
+        return self.body
+
+
+Connect = Callable[..., Awaitable[AsgiStream]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Request a stream from an application without a server, and wait for its first bytes."""
+    streams: list[AsgiStream] = []
+
+    async def connect_(
+        app: ASGIApp,
+        path: str,
+        *,
+        method: str = "GET",
+        last_event_id: str | None = None,
+        transport: Any = None,
+        wait: bool = True,
+        **headers: str,
+    ) -> AsgiStream:
+        path, _, query = path.partition("?")
+        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        if last_event_id is not None:
+            pairs.append((b"last-event-id", last_event_id.encode("latin-1")))
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(b"host", b"test"), *pairs],
+            "client": ("127.0.0.1", 1),
+            "server": ("test", 80),
+            "state": {},
+        }
+        stream = AsgiStream(transport=transport)
+        stream.task = asyncio.ensure_future(
+            app(scope, stream.receive, stream.send)  # type: ignore[arg-type]
+        )
+        streams.append(stream)
+        if wait:
+            await stream.until(lambda: stream.body or stream.is_complete)
+        return stream
+
+    yield connect_
+    for stream in streams:
+        stream.release()
+        stream.disconnect()
+        assert stream.task is not None
+        await asyncio.wait([stream.task], timeout=2)
+        if not stream.task.cancelled():
+            stream.task.exception()  # the test's own assertions are about it
+
+
+class Note(BaseModel):
+    type: Literal["note"] = "note"
+    text: str = ""
+
+
+@dataclass
+class Notes:
+    """An application with one channel type, for streams in the test's own loop."""
+
+    manager: ChannelManager[Note]
+    app: FastAPI
+
+    async def publish(self, *texts: str, to: str = "1") -> list[str]:
+        return [await self.manager.publish(to, Note(text=text)) for text in texts]
+
+    @staticmethod
+    def texts(stream: AsgiStream | RawStream) -> list[str]:
+        """The texts of the notes a stream received."""
+        frames = (frame for frame in stream.frames if "event" not in frame)
+        return [json.loads(frame["data"])["text"] for frame in frames]
+
+    @staticmethod
+    def controls(stream: AsgiStream | RawStream) -> list[str]:
+        """The names of the control frames, with the reason where they give one."""
+        return [
+            " ".join(filter(None, (frame["event"], json.loads(frame["data"]).get("reason"))))
+            for frame in stream.frames
+            if "event" in frame
+        ]
+
+
+@pytest.fixture
+def make_notes() -> Callable[..., Notes]:
+    """Build an application that streams `/notes/{note_id}/events`."""
+
+    def make(*, router: dict[str, Any] | None = None, **options: Any) -> Notes:
+        manager = ChannelManager(Note, **{"key_prefix": "note", **options})
+        app = FastAPI()
+        app.include_router(create_sse_router(manager, "/notes/{note_id}/events", **(router or {})))
+        return Notes(manager, app)
+
+    return make
+
+
 @pytest.fixture
 def eventually() -> Callable[..., Awaitable[Any]]:
     """Poll a condition until it holds."""
@@ -222,3 +506,42 @@ def eventually() -> Callable[..., Awaitable[Any]]:
             await asyncio.sleep(0.01)
 
     return poll
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory) -> Iterator[str]:
+    """A `redis-server` of our own, empty at the start of the run."""
+    executable = shutil.which("redis-server")
+    if executable is None:
+        message = "redis-server is needed: apt-get install redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    port = free_port()
+    process = subprocess.Popen(
+        [executable, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
+        cwd=tmp_path_factory.mktemp("redis"),
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.02)  # polling a process that cannot tell us
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture
+def unused_ports() -> Callable[[int], list[int]]:
+    """Several free ports at once, low enough for a Redis Cluster's second port."""
+
+    def find(count: int) -> list[int]:
+        found: list[int] = []
+        while len(found) < count:
+            if (port := free_port()) < 55000 and port not in found:
+                found.append(port)
+        return found
+
+    return find

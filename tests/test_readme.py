@@ -64,7 +64,7 @@ def test_every_name_of_the_names_table_exists():
 )
 def test_limits_table_names_arguments_of_the_manager(argument):
     names = ChannelManager.__init__.__kwdefaults__
-    assert [name for name in argument if name in names or name in {'"reset"', '"close"'}] == argument
+    assert set(argument) - {'"reset"', '"close"'} <= set(names)
 
 
 def test_javascript_snippets_parse():

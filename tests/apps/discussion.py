@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Annotated, Literal
 
-from fastapi import Depends, FastAPI
+from fastapi import Body, Depends, FastAPI
 from pydantic import BaseModel, Field
 
 from fastapi_sse_channels import ChannelManager, Publisher, create_sse_router
@@ -47,6 +48,27 @@ async def add_comment(
 async def burst(discussion_id: str, publisher: DiscussionPublisher, count: int) -> None:
     for number in range(count):
         await publisher.publish(discussion_id, CommentAdded(comment_count=number, text="x" * 100))
+
+
+@app.post("/discussions/{discussion_id}/repeated", status_code=201)
+async def repeat(
+    discussion_id: str,
+    publisher: DiscussionPublisher,
+    times: int,
+    text: Annotated[str, Body(embed=True)],
+) -> None:
+    for number in range(times):
+        await publisher.publish(discussion_id, CommentAdded(comment_count=number, text=text))
+
+
+@app.post("/drain")
+async def drain() -> None:
+    await discussions.drain()
+
+
+@app.get("/slow")
+async def slow(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 @app.get("/discussions/{discussion_id}/sessions")

@@ -118,7 +118,9 @@ def cluster(servers: Servers, unused_ports) -> list[int]:
     """Three primaries, and a replica of the first."""
     ports = unused_ports(4)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "")
-    clients = [servers.start(port, *options, "--cluster-require-full-coverage", "no") for port in ports]
+    clients = [
+        servers.start(port, *options, "--cluster-require-full-coverage", "no") for port in ports
+    ]
     addresses = [f"127.0.0.1:{port}" for port in ports]
     cli("--cluster", "create", *addresses[:3], "--cluster-yes")
     wait_until(lambda: all(b"ok" in info(client) for client in clients[:3]))
@@ -195,9 +197,7 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, ev
 async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, "--save", "")
-    replica = servers.start(
-        replica_port, "--save", "", "--replicaof", f"127.0.0.1 {primary_port}"
-    )
+    replica = servers.start(replica_port, "--save", "", "--replicaof", f"127.0.0.1 {primary_port}")
     wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
     for port in sentinel_ports:
         config = (

@@ -1,0 +1,1 @@
+"""A discussion page: live comments, live votes, and how many are looking."""

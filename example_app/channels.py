@@ -1,0 +1,67 @@
+"""What a page of a discussion is told, and the channels that tell it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from fastapi_sse_channels import ChannelManager, Publisher, Session
+
+
+class CommentView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    author: str
+    text: str
+    posted_at: float
+    # Both only grow, so a page knows the newer of two counts in whatever order they arrive.
+    up: int
+    down: int
+
+
+class Snapshot(BaseModel):
+    """The whole state, for a page that has just been opened or missed something."""
+
+    type: Literal["snapshot"] = "snapshot"
+    comments: list[CommentView]
+    viewers: int
+
+
+class CommentAdded(BaseModel):
+    type: Literal["comment-added"] = "comment-added"
+    comment: CommentView
+
+
+class VotesChanged(BaseModel):
+    type: Literal["votes-changed"] = "votes-changed"
+    comment_id: int
+    up: int
+    down: int
+
+
+class ViewersChanged(BaseModel):
+    type: Literal["viewers-changed"] = "viewers-changed"
+    viewers: int
+
+
+# One union, and so one stream, for the whole page: a browser opens only six connections to a
+# host over HTTP/1.1, in all its windows together.
+DiscussionEvent = Annotated[
+    Snapshot | CommentAdded | VotesChanged | ViewersChanged, Field(discriminator="type")
+]
+
+discussions = ChannelManager(DiscussionEvent, key_prefix="discussion", name="DiscussionEvent")
+
+DiscussionPublisher = Annotated[Publisher[DiscussionEvent], Depends(discussions.publisher)]
+
+
+async def count_viewers(discussion_id: str) -> int:
+    return await discussions.total_session_count(discussion_id)
+
+
+async def announce_viewers(session: Session[DiscussionEvent]) -> None:
+    channel = session.channel
+    await channel.publish(ViewersChanged(viewers=await count_viewers(channel.resource_id)))

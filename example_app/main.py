@@ -1,0 +1,87 @@
+"""The application: a page and a stream for each discussion."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from fastapi_sse_channels import Channel, create_sse_router
+
+from . import comments
+from .channels import (
+    DiscussionEvent,
+    Snapshot,
+    announce_viewers,
+    count_viewers,
+    discussions,
+)
+from .database import (
+    TITLES,
+    DatabaseSession,
+    DiscussionId,
+    create_tables,
+    engine,
+    existing_discussion,
+)
+
+STATIC = Path(__file__).parent / "static"
+
+
+async def discussion_channel(discussion_id: DiscussionId) -> Channel[DiscussionEvent]:
+    return discussions.channel(discussion_id)
+
+
+async def snapshot(discussion_id: DiscussionId, session: DatabaseSession) -> Snapshot:
+    return Snapshot(
+        comments=await comments.list_comments(discussion_id, session),
+        viewers=await count_viewers(discussion_id),
+    )
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    await create_tables()
+    yield
+    await engine.dispose()
+
+
+app = FastAPI(title="Live discussions", lifespan=lifespan)
+app.mount("/static", StaticFiles(directory=STATIC))
+app.include_router(comments.router)
+app.include_router(
+    create_sse_router(
+        discussions,
+        "/discussions/{discussion_id}/events",
+        channel=discussion_channel,
+        initial_event=snapshot,
+        on_connect=announce_viewers,
+        on_disconnect=announce_viewers,
+    )
+)
+
+
+@app.get("/")
+async def home() -> RedirectResponse:
+    return RedirectResponse("/discussions/welcome")
+
+
+@app.get("/discussions")
+async def list_discussions() -> dict[str, str]:
+    return TITLES
+
+
+@app.get("/discussions/{discussion_id}", dependencies=[Depends(existing_discussion)])
+async def page() -> FileResponse:
+    return FileResponse(STATIC / "index.html")
+
+
+@app.get("/node")
+async def node() -> dict[str, str | int]:
+    return {"name": platform.node(), "process": os.getpid()}

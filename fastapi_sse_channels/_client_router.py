@@ -1,0 +1,68 @@
+"""The route that serves the browser client, for pages without a build step."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib.resources import files
+
+from fastapi import APIRouter, Request, Response
+from starlette.routing import NoMatchFound
+
+from ._errors import ConfigurationError
+
+_ROUTE = "sse_channels_client"
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
+
+def create_client_router(path: str = "/sse-channels") -> APIRouter:
+    """Make a router that serves the browser client as one ES module.
+
+    Browsers keep what `client_url` names for good. `<path>/client.js` is the same module at an
+    address that can be written by hand; browsers ask each time whether theirs is still current.
+
+    Args:
+        path: Where the module is served, below the prefix of the router.
+    """
+    content, version = _client()
+    router = APIRouter(include_in_schema=False)
+
+    async def client(request: Request) -> Response:
+        etag = f'"{version}"'
+        # During a deploy a page of one version may ask a node of the other. It gets what there
+        # is, which must not be kept under the other's name.
+        is_named = request.path_params.get("version") == version
+        headers = {"ETag": etag, "Cache-Control": _FOR_GOOD if is_named else "no-cache"}
+        known = request.headers.get("if-none-match", "").split(",")
+        if etag in (tag.strip().removeprefix("W/") for tag in known):
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers, media_type="text/javascript")
+
+    path = path.rstrip("/")
+    methods = ["GET", "HEAD"]
+    router.add_api_route(f"{path}/client.js", client, methods=methods)
+    router.add_api_route(f"{path}/{{version}}/client.js", client, methods=methods, name=_ROUTE)
+    return router
+
+
+def client_url(request: Request) -> str:
+    """Return the address of the module that `create_client_router` serves, for templates.
+
+    Also a dependency: `Annotated[str, Depends(client_url)]`.
+
+    Raises:
+        ConfigurationError: The application serves no client.
+    """
+    _, version = _client()
+    try:
+        return request.url_for(_ROUTE, version=version).path
+    except NoMatchFound as error:
+        msg = "the client is not served; call app.include_router(create_client_router())"
+        raise ConfigurationError(msg) from error
+
+
+@functools.cache
+def _client() -> tuple[bytes, str]:
+    """Read the module, and name its version by its content."""
+    content = files("fastapi_sse_channels").joinpath("static", "client.js").read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:16]

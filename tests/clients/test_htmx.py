@@ -1,0 +1,77 @@
+"""Pages of htmx 2 and htmx 4, with nothing but attributes, in Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.async_api import Page, expect
+
+PAGES = Path(__file__).parent / "htmx"
+
+
+@pytest.fixture(scope="module")
+def environment(npm_install) -> dict[str, str]:
+    npm_install(PAGES)
+    return {"HTMX_PAGES": str(PAGES)}
+
+
+ShowFunction = Callable[[str, str], Awaitable[Page]]
+
+
+@pytest.fixture
+def show(open_page, eventually) -> ShowFunction:
+    """Show a page, and wait until its stream is open."""
+
+    async def show_(url: str, name: str) -> Page:
+        page: Page = await open_page(f"{url}/pages/{name}")
+
+        async def is_connected() -> bool:
+            async with httpx2.AsyncClient(base_url=url) as http:
+                return bool((await http.get("/discussions/42/sessions")).json() == 1)
+
+        await eventually(is_connected)
+        return page
+
+    return show_
+
+
+async def comment(url: str, text: str) -> None:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        response = await http.post("/discussions/42/comments", params={"text": text})
+        response.raise_for_status()
+
+
+@pytest.mark.parametrize("name", ["htmx-2", "htmx-4"])
+async def test_named_event_makes_the_page_fetch_its_fragment_again(serve, environment, show, name):
+    server = serve("fragments:app", env=environment)
+    await comment(server.url, "first")
+    page = await show(server.url, name)
+    items = page.locator("li")
+    await expect(items).to_have_text(["first"])
+
+    await comment(server.url, "second <b>")
+    await expect(items).to_have_text(["first", "second <b>"])
+
+    await comment(server.url, "third")
+    await expect(items).to_have_text(["first", "second <b>", "third"])
+
+
+@pytest.mark.parametrize("name", ["htmx-2", "htmx-4"])
+async def test_reset_makes_the_page_fetch_what_it_missed(serve, environment, show, name):
+    server = serve("fragments:app", env=environment)
+    page = await show(server.url, name)
+    items = page.locator("li")
+    await comment(server.url, "before")
+    await expect(items).to_have_text(["before"])
+
+    # its events are gone with its memory
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(serve, "fragments:app", port=server.port, env=environment)
+    await expect(items).to_have_count(0)
+
+    await comment(server.url, "after")
+    await expect(items).to_have_text(["after"])

@@ -1,0 +1,49 @@
+"""What the package offers, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import fastapi_sse_channels
+
+
+def test_exported_names_are_sorted_and_exist():
+    names = fastapi_sse_channels.__all__
+
+    assert names == sorted(names)
+    assert all(hasattr(fastapi_sse_channels, name) for name in names)
+
+
+def test_every_error_is_exported_says_error_and_has_one_base():
+    errors = [
+        value
+        for name, value in vars(fastapi_sse_channels).items()
+        if isinstance(value, type) and issubclass(value, Exception) and not name.startswith("_")
+    ]
+
+    assert errors
+    for error in errors:
+        assert error.__name__ in fastapi_sse_channels.__all__
+        assert error.__name__.endswith("Error")
+        assert issubclass(error, fastapi_sse_channels.SSEChannelsError)
+        assert error.__doc__
+
+
+def imported_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(found.stdout.split())
+
+
+def test_importing_the_package_never_imports_redis():
+    statement = "import fastapi_sse_channels, fastapi_sse_channels.brokers"
+
+    assert not {name for name in imported_by(statement) if name.split(".")[0] == "redis"}
+
+
+def test_every_public_object_names_itself_without_failing():
+    for name in fastapi_sse_channels.__all__:
+        assert name in repr(getattr(fastapi_sse_channels, name))

@@ -1,0 +1,440 @@
+"""Moving bytes to readers: nobody waits for anybody, and order is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import anyio
+import pytest
+
+from fastapi_sse_channels._wire import event_body
+
+URL = "/notes/1/events"
+
+
+class TestSharing:
+    async def test_sessions_at_one_position_are_sent_the_same_bytes_object(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        streams = [await connect(notes.app, URL) for _ in range(3)]
+        await notes.publish("a", "b")
+        for stream in streams:
+            await stream.until(b'"text":"b"')
+
+        first, *others = [stream.chunks[-1] for stream in streams]
+        assert all(chunk is first for chunk in others)
+
+    async def test_what_one_loop_turn_publishes_is_one_send(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        opening = len(stream.chunks)
+
+        await notes.publish("a", "b", "c")
+        await stream.until(b'"text":"c"')
+
+        assert len(stream.chunks) == opening + 1
+
+
+class TestBackPressure:
+    async def test_send_that_waits_does_not_delay_others(self, make_notes, connect):
+        notes = make_notes()
+        streams = [await connect(notes.app, URL) for _ in range(5)]
+        streams[0].hold()
+        streams[3].hold()
+
+        await notes.publish("a")
+        for at in (1, 2, 4):
+            await streams[at].until(b'"text":"a"')
+        await notes.publish("b")
+        for at in (1, 2, 4):
+            await streams[at].until(b'"text":"b"')
+
+        assert notes.texts(streams[0]) == notes.texts(streams[3]) == []
+
+    async def test_order_is_kept_after_it(self, make_notes, connect, eventually):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("a")
+        await eventually(lambda: stream.sends_waiting)
+        await notes.publish("b", "c")
+        stream.release()
+        await stream.until(b'"text":"c"')
+        await notes.publish("d")
+        await stream.until(b'"text":"d"')
+
+        assert notes.texts(stream) == ["a", "b", "c", "d"]
+
+    async def test_only_one_send_of_a_session_waits_at_a_time(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        for text in "abcde":
+            await notes.publish(text)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert stream.sends_waiting <= 1
+
+    async def test_session_that_is_sent_nothing_in_time_ends(self, make_notes, connect):
+        notes = make_notes(send_timeout=0.05)
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("a")
+
+        await stream.until_end()
+
+        assert notes.manager.session_count("1") == 0
+
+    async def test_dropped_connection_is_aborted_behind_middlewares(self, make_notes, connect):
+        class Transport:
+            aborted = False
+
+            def abort(self):
+                Transport.aborted = True
+                stream.disconnect()
+
+        notes = make_notes(send_timeout=0.05)
+        stream = await connect(notes.app, URL, transport=Transport())
+        stream.hold()
+        await notes.publish("a")
+
+        await stream.until_end()
+
+        assert Transport.aborted
+
+
+class TestBursts:
+    async def test_burst_overruns_no_healthy_reader(self, make_notes, connect):
+        notes = make_notes(history_size=10)
+        streams = [await connect(notes.app, URL) for _ in range(20)]
+
+        await notes.publish(*map(str, range(1000)))
+        for stream in streams:
+            await stream.until(b'"text":"999"')
+
+        for stream in streams:
+            assert notes.texts(stream) == list(map(str, range(1000)))
+
+    async def test_burst_of_concurrent_publishers_overruns_no_healthy_reader(
+        self, make_notes, connect
+    ):
+        notes = make_notes(history_size=10)
+        streams = [await connect(notes.app, URL) for _ in range(20)]
+
+        await asyncio.gather(*(notes.publish(str(number)) for number in range(1000)))
+        for stream in streams:
+            await stream.until(lambda stream=stream: stream.body.count(b"data: {") >= 1001)
+
+        for stream in streams:
+            assert sorted(map(int, notes.texts(stream))) == list(range(1000))
+            assert notes.controls(stream) == ["stream-open"]
+
+    async def test_burst_bounded_by_bytes_overruns_no_healthy_reader(self, make_notes, connect):
+        notes = make_notes(history_bytes=2000)
+        stream = await connect(notes.app, URL)
+
+        await notes.publish(*(str(number) * (number % 300 + 1) for number in range(500)))
+        await stream.until(lambda: stream.body.count(b"data: {") == 501)
+
+        assert notes.controls(stream) == ["stream-open"]
+
+    async def test_stuck_reader_turns_slow_and_no_longer_holds_publishers(
+        self, make_notes, connect
+    ):
+        notes = make_notes(history_size=5, slow_after=0.1)
+        stuck = await connect(notes.app, URL)
+        healthy = await connect(notes.app, URL)
+        stuck.hold()
+        loop = asyncio.get_running_loop()
+
+        started = loop.time()
+        async with asyncio.timeout(5):
+            await notes.publish(*map(str, range(100)))
+        waited = loop.time() - started
+        await healthy.until(b'"text":"99"')
+        stuck.release()
+        await stuck.until(b"stream-reset")
+        await notes.publish("live")
+        await stuck.until(b'"text":"live"')
+        await healthy.until(b'"text":"live"')
+
+        assert 0.1 <= waited < 1
+        assert notes.texts(healthy) == [*map(str, range(100)), "live"]
+        assert notes.controls(healthy) == ["stream-open"]
+        assert notes.controls(stuck) == ["stream-open", "stream-reset slow"]
+        *sent_before, live = notes.texts(stuck)
+        assert sent_before == list(map(str, range(len(sent_before))))
+        assert live == "live"
+
+    async def test_reader_that_stays_slow_is_reset_more_often_than_calls_can_be_nested(
+        self, make_notes, connect
+    ):
+        notes = make_notes(history_size=2)
+        key, broker = notes.manager.channel("1").key, notes.manager.broker
+        body = event_body(b'{"type":"note","text":"overrun"}')
+
+        class Overrunning(_WithTimeout):
+            remaining = 1100
+
+            async def __call__(self, scope, receive, send):
+                async def wrapped(message):
+                    await asyncio.sleep(0)
+                    if message["type"] == "http.response.body" and self.remaining:
+                        Overrunning.remaining -= 1
+                        for _ in range(4):
+                            await broker.publish(key, body, notes.manager.retention)
+                    await send(message)
+
+                await self.app(scope, receive, wrapped)
+
+        stream = await connect(Overrunning(notes.app), URL)
+        await stream.until(lambda: not Overrunning.remaining)
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        assert notes.controls(stream) == ["stream-open", *["stream-reset slow"] * 1100]
+
+    async def test_subscription_that_stalls_after_one_event_does_not_hold_publishers_for_ever(
+        self, make_notes
+    ):
+        """It stalls with room for small events, but not for the large one that comes next."""
+        notes = make_notes(history_bytes=1000, slow_after=0.1)
+        async with notes.manager.subscribe("1") as events:
+            await notes.publish(*("x" * 20 for _ in range(8)))
+            await asyncio.sleep(0.01)  # the fan-out tells it of the events
+            async with asyncio.timeout(5):
+                await anext(events)
+                await notes.publish("y" * 700)
+
+    async def test_slow_policy_close_ends_the_stream(self, make_notes, connect):
+        notes = make_notes(history_size=5, slow_after=0.05, slow_policy="close")
+        stuck = await connect(notes.app, URL)
+        stuck.hold()
+        await notes.publish(*map(str, range(50)))
+
+        stuck.release()
+        await stuck.until_end()
+
+        assert notes.controls(stuck) == ["stream-open", "stream-close ended"]
+
+
+class _WithTimeout:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def wrapped(message):
+            async with asyncio.timeout(10):
+                await send(message)
+
+        await self.app(scope, receive, wrapped)
+
+
+class _WithCancelScope(_WithTimeout):
+    async def __call__(self, scope, receive, send):
+        async def wrapped(message):
+            with anyio.fail_after(10):
+                await send(message)
+
+        await self.app(scope, receive, wrapped)
+
+
+class _WithTaskGroup(_WithTimeout):
+    async def __call__(self, scope, receive, send):
+        async def wrapped(message):
+            async with anyio.create_task_group() as group:
+                group.start_soon(send, message)
+
+        await self.app(scope, receive, wrapped)
+
+
+class _AlwaysSuspending(_WithTimeout):
+    async def __call__(self, scope, receive, send):
+        async def wrapped(message):
+            await asyncio.sleep(0)
+            await send(message)
+            await asyncio.sleep(0)
+
+        await self.app(scope, receive, wrapped)
+
+
+class _WithAwaitable(_WithTimeout):
+    """What it hands on returns an awaitable that is no coroutine, as compiled servers do."""
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, lambda message: asyncio.ensure_future(send(message)))
+
+
+MIDDLEWARES = [_WithTimeout, _WithCancelScope, _WithTaskGroup, _AlwaysSuspending, _WithAwaitable]
+
+
+class TestMiddlewares:
+    @pytest.mark.parametrize("middleware", MIDDLEWARES)
+    async def test_wrapped_send_delivers_whole_and_in_order(self, make_notes, connect, middleware):
+        notes = make_notes(history_size=20)
+        notes.app.add_middleware(middleware)
+        streams = [await connect(notes.app, URL) for _ in range(5)]
+
+        await notes.publish(*map(str, range(100)))
+        for stream in streams:
+            await stream.until(b'"text":"99"')
+
+        for stream in streams:
+            assert notes.texts(stream) == list(map(str, range(100)))
+
+    @pytest.mark.parametrize("middleware", MIDDLEWARES)
+    async def test_wrapped_send_that_waits_goes_on(self, make_notes, connect, middleware):
+        notes = make_notes()
+        notes.app.add_middleware(middleware)
+        streams = [await connect(notes.app, URL) for _ in range(3)]
+        streams[1].hold()
+        await notes.publish("a")
+        await streams[0].until(b'"text":"a"')
+        await streams[2].until(b'"text":"a"')
+        await notes.publish("b")
+        streams[1].release()
+
+        await streams[1].until(b'"text":"b"')
+
+        assert notes.texts(streams[1]) == ["a", "b"]
+
+    @pytest.mark.parametrize("middleware", MIDDLEWARES)
+    async def test_wrapped_send_that_waits_too_long_is_given_up(
+        self, make_notes, connect, middleware
+    ):
+        notes = make_notes(send_timeout=0.05)
+        notes.app.add_middleware(middleware)
+        stuck = await connect(notes.app, URL)
+        healthy = await connect(notes.app, URL)
+        stuck.hold()
+        await notes.publish("a")
+
+        await stuck.until_end()
+        await notes.publish("b")
+        await healthy.until(b'"text":"b"')
+
+        assert notes.texts(healthy) == ["a", "b"]
+
+    async def test_own_timeout_of_a_middleware_ends_its_stream_only(self, make_notes, connect):
+        class Impatient(_WithTimeout):
+            async def __call__(self, scope, receive, send):
+                async def wrapped(message):
+                    async with asyncio.timeout(0.05):
+                        await send(message)
+
+                await self.app(scope, receive, wrapped)
+
+        notes = make_notes()
+        notes.app.add_middleware(Impatient)
+        stuck = await connect(notes.app, URL)
+        healthy = await connect(notes.app, URL)
+        stuck.hold()
+        await notes.publish("a")
+
+        await stuck.until_end()
+        await notes.publish("b")
+        await healthy.until(b'"text":"b"')
+
+        assert notes.manager.session_count("1") == 1
+
+
+class _Failing:
+    """Its `send` fails from a moment on."""
+
+    def __init__(self, app, failure):
+        self.app = app
+        self.failure = failure
+        self.is_failing = False
+
+    async def __call__(self, scope, receive, send):
+        async def wrapped(message):
+            if self.is_failing:
+                raise self.failure
+            await send(message)
+
+        await self.app(scope, receive, wrapped)
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        "failure", [OSError("gone"), RuntimeError("sent after close"), asyncio.CancelledError()]
+    )
+    async def test_send_that_fails_ends_its_stream_only(self, make_notes, connect, failure):
+        notes = make_notes()
+        failing_app = _Failing(notes.app, failure)
+        failing = await connect(failing_app, URL)
+        healthy = await connect(notes.app, URL)
+        failing_app.is_failing = True
+
+        await notes.publish("a")
+        await failing.until_end()
+        await notes.publish("b")
+        await healthy.until(b'"text":"b"')
+
+        assert notes.texts(healthy) == ["a", "b"]
+        assert notes.manager.session_count("1") == 1
+
+    async def test_send_that_fails_at_the_first_byte_ends_the_stream(self, make_notes, connect):
+        notes = make_notes()
+        failing_app = _Failing(notes.app, OSError("gone"))
+        failing_app.is_failing = True
+
+        failing = await connect(failing_app, URL, wait=False)
+        await failing.until_end()
+
+        assert notes.manager.session_count("1") == 0
+
+    async def test_request_cancelled_by_the_server_leaves_nothing_behind(self, make_notes, connect):
+        notes = make_notes()
+        cancelled = await connect(notes.app, URL)
+        other = await connect(notes.app, URL)
+        cancelled.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cancelled.task
+
+        await notes.publish("a")
+        await other.until(b'"text":"a"')
+
+        assert notes.manager.session_count("1") == 1
+
+
+class TestPings:
+    async def test_idle_session_is_pinged_again_and_again(self, make_notes, connect):
+        notes = make_notes(ping_interval=0.05)
+        stream = await connect(notes.app, URL)
+
+        await stream.until(lambda: stream.chunks[1:] == [b":\n"] * 3)
+
+    async def test_session_that_is_sent_events_is_not_pinged(self, make_notes, connect):
+        notes = make_notes(ping_interval=0.2)
+        stream = await connect(notes.app, URL)
+        for number in range(40):
+            await notes.publish(str(number))
+            await asyncio.sleep(0.01)
+        await stream.until(b'"text":"39"')
+
+        assert b"\n:\n" not in stream.body
+
+    async def test_no_pings_where_none_are_wanted(self, make_notes, connect, eventually):
+        notes = make_notes(ping_interval=None)
+        other = make_notes(ping_interval=0.01, key_suffix="other")
+        stream = await connect(notes.app, URL)
+        pinged = await connect(other.app, URL)
+        await pinged.until(b":\n:\n:\n")
+
+        assert len(stream.chunks) == 1
+        assert '"ping_interval":null' in stream.frames[0]["data"]
+
+    async def test_ended_session_is_no_longer_pinged(self, make_notes, connect):
+        notes = make_notes(ping_interval=0.02)
+        left = await connect(notes.app, URL)
+        stays = await connect(notes.app, URL)
+        left.disconnect()
+        await left.until_end()
+        received = len(left.chunks)
+
+        await stays.until(lambda: len(stays.chunks) > 5)
+
+        assert len(left.chunks) == received

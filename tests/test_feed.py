@@ -1,0 +1,172 @@
+"""Where a reader begins, and when publishing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fastapi_sse_channels._feed import Feed
+from fastapi_sse_channels._log import Retention, new_log
+from fastapi_sse_channels._position import Position, awaiting_initial
+
+FRAME = len(b"id: epoch.1.n\ndata: x\n\n")
+
+
+class Reader:
+    def __init__(self, offset, *, slow=False):
+        self.offset = offset
+        self.slow = slow
+
+    def is_slow(self, now):
+        return self.slow
+
+    def flush(self, now):
+        return None
+
+
+@pytest.fixture
+def feed():
+    feed = Feed("key", lambda feed: None)
+    feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+    return feed
+
+
+def publish(feed, count):
+    return [feed.log.append(b"data: x\n\n", "n", 0) for _ in range(count)]
+
+
+class TestStart:
+    @pytest.mark.parametrize("last_event_id", [None, ""])
+    def test_client_without_an_id_begins_at_the_top(self, feed, last_event_id):
+        *_, top = publish(feed, 3)
+
+        assert feed.start(last_event_id) == (top, False, None)
+
+    def test_client_with_a_known_id_resumes_after_it(self, feed):
+        first, *_ = publish(feed, 3)
+
+        assert feed.start(first.event_id) == (first, True, None)
+
+    def test_client_whose_initial_event_is_to_come_begins_at_the_top(self, feed):
+        first, *_, top = publish(feed, 3)
+
+        assert feed.start(awaiting_initial(first.event_id)) == (top, False, None)
+
+    def test_client_whose_initial_event_is_to_come_is_reset_where_there_is_a_gap(self, feed):
+        first, *_, top = publish(feed, 10)
+
+        assert feed.start(awaiting_initial(first.event_id)) == (top, False, "trimmed")
+
+    @pytest.mark.parametrize(
+        ("last_event_id", "reason"),
+        [("?", "epoch"), ("other.1.n", "epoch"), ("epoch.99.n", "ahead"), ("epoch.1.n", "trimmed")],
+    )
+    def test_client_that_cannot_go_on_is_reset_to_the_top(self, feed, last_event_id, reason):
+        *_, top = publish(feed, 10)
+
+        assert feed.start(last_event_id) == (top, False, reason)
+
+    def test_empty_log_has_a_position_to_resume_from(self, feed):
+        start = feed.start(None)
+        publish(feed, 2)
+
+        assert feed.start(start.position.event_id) == (Position("epoch", 0, "0"), True, None)
+
+
+class TestMakeRoom:
+    async def test_nobody_is_waited_for_where_there_is_room(self, feed):
+        feed.place(Reader(0))
+        publish(feed, 4)
+
+        async with asyncio.timeout(1):
+            await feed.make_room(FRAME, patience=100)
+
+    async def test_nobody_is_waited_for_without_readers(self, feed):
+        publish(feed, 20)
+
+        async with asyncio.timeout(1):
+            await feed.make_room(FRAME, patience=100)
+
+    async def test_reader_at_the_edge_is_waited_for_until_it_moves(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=100))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        reader.offset = 1
+        feed.progressed()
+
+        async with asyncio.timeout(1):
+            await waiting
+
+    async def test_reader_that_leaves_is_no_longer_waited_for(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=100))
+        await asyncio.sleep(0)
+
+        feed.discard(reader)
+
+        async with asyncio.timeout(1):
+            await waiting
+
+    async def test_slow_reader_is_not_waited_for(self, feed):
+        feed.place(Reader(0, slow=True))
+        publish(feed, 5)
+
+        async with asyncio.timeout(1):
+            await feed.make_room(FRAME, patience=100)
+
+    async def test_reader_that_turns_slow_is_noticed_without_progress(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=0.04))
+        await asyncio.sleep(0)
+        reader.slow = True
+
+        async with asyncio.timeout(1):
+            await waiting
+
+    async def test_every_waiting_publisher_goes_on(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = [asyncio.ensure_future(feed.make_room(FRAME, patience=100)) for _ in range(10)]
+        await asyncio.sleep(0)
+        reader.offset = 5
+        feed.progressed()
+
+        async with asyncio.timeout(1):
+            await asyncio.gather(*waiting)
+
+    async def test_waiting_publisher_may_be_cancelled(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = [asyncio.ensure_future(feed.make_room(FRAME, patience=100)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        reader.offset = 5
+        await asyncio.sleep(0)
+        feed.progressed()
+
+        async with asyncio.timeout(1):
+            await waiting[1]
+        assert waiting[0].cancelled()
+
+    async def test_failed_attempt_to_follow_is_not_taken_for_a_log(self, feed):
+        async def fail():
+            msg = "the store is away"
+            raise OSError(msg)
+
+        feed.ready = asyncio.ensure_future(fail())
+        assert not feed.is_ready
+        await asyncio.wait([feed.ready])
+
+        assert not feed.is_ready

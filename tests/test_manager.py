@@ -1,0 +1,463 @@
+"""What users hold: publishing from anywhere, counting, limits, and binding to event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+from fastapi import Depends
+from fastapi.testclient import TestClient
+
+from fastapi_sse_channels import (
+    BrokerClosedError,
+    BrokerError,
+    ConfigurationError,
+    InvalidEventError,
+    InvalidResourceIdError,
+    MemoryBroker,
+    Publisher,
+    WrongThreadError,
+)
+
+URL = "/notes/1/events"
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "history_size",
+            "history_bytes",
+            "history_ttl",
+            "max_event_bytes",
+            "retry",
+            "send_timeout",
+            "slow_after",
+            "ping_interval",
+        ],
+    )
+    @pytest.mark.parametrize("value", [0, -1, float("nan")])
+    def test_number_that_cannot_work_is_refused_by_name(self, make_notes, option, value):
+        with pytest.raises(ConfigurationError, match=f"{option}=.* must be greater than 0"):
+            make_notes(**{option: value})
+
+    def test_unknown_broker_is_told_what_is_known(self, make_notes):
+        with pytest.raises(ConfigurationError, match="'kafka://' is not known; use 'memory://'"):
+            make_notes(broker="kafka://")
+
+    def test_two_managers_cannot_share_keys_on_one_broker(self, make_notes):
+        broker = MemoryBroker()
+        make_notes(broker=broker)
+
+        with pytest.raises(ConfigurationError, match=r"use the keys note:\*:events; give them"):
+            make_notes(broker=broker)
+
+    def test_managers_with_keys_of_their_own_share_a_broker(self, make_notes):
+        broker = MemoryBroker()
+        make_notes(broker=broker)
+        make_notes(broker=broker, key_suffix="other")
+        make_notes(broker=broker, key_prefix="other")
+
+    def test_name_comes_from_the_key_parts(self, make_notes):
+        assert make_notes(key_prefix="chat-room", key_suffix="x").manager.name == "ChatRoomXEvent"
+        assert make_notes(name="Given").manager.name == "Given"
+
+    def test_repr_says_what_is_open(self, make_notes):
+        notes = make_notes()
+
+        assert repr(notes.manager) == "<ChannelManager note:*:events sessions=0>"
+        assert repr(notes.manager.channel("a:b")) == "<Channel note:a%3Ab:events sessions=0>"
+
+
+class TestPublish:
+    async def test_returned_id_is_the_one_on_the_wire(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        [event_id] = await notes.publish("a")
+        await stream.until(b'"text":"a"')
+
+        assert stream.last_event_id == event_id
+
+    async def test_mapping_is_published_as_the_model_it_validates_as(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        await notes.manager.publish("1", {"type": "note", "text": "a", "ignored": 1})
+        await stream.until(b'{"type":"note","text":"a"}\n\n')
+
+    @pytest.mark.parametrize("event", [{"type": "other"}, {"text": 1}, None, "note", object()])
+    async def test_invalid_event_stores_nothing(self, make_notes, event):
+        notes = make_notes()
+        [before] = await notes.publish("a")
+
+        with pytest.raises(InvalidEventError):
+            await notes.manager.publish("1", event)
+
+        [after] = await notes.publish("b")
+        assert (before.split(".")[1], after.split(".")[1]) == ("1", "2")
+
+    @pytest.mark.parametrize("resource_id", ["", "x" * 256, "\ud800"])
+    async def test_hostile_resource_id_is_refused(self, make_notes, resource_id):
+        with pytest.raises(InvalidResourceIdError):
+            await make_notes().manager.publish(resource_id, {"type": "note"})
+
+    @pytest.mark.parametrize("resource_id", [1, UUID(int=1), "a"])
+    async def test_resource_id_of_every_kind_is_one_channel(self, make_notes, connect, resource_id):
+        notes = make_notes()
+        stream = await connect(notes.app, f"/notes/{resource_id}/events")
+
+        await notes.manager.publish(resource_id, {"type": "note", "text": "a"})
+
+        await stream.until(b'"text":"a"')
+
+    async def test_channels_hear_nothing_of_each_other(self, make_notes, connect):
+        notes = make_notes()
+        ids = ["1", "2", ":", "*", "1:events", "%2A", "e\u0301", "\xe9"]
+        streams = {name: await connect(notes.app, f"/notes/{_quoted(name)}/events") for name in ids}
+        for name in ids:
+            await notes.publish(f"for {name}", to=name)
+        for name, stream in streams.items():
+            await stream.until(b"for ")
+            assert notes.texts(stream) == [f"for {name}"]
+
+    async def test_idempotency_key_stores_once(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        event = {"type": "note", "text": "a"}
+
+        ids = {await notes.manager.publish("1", event, idempotency_key="k") for _ in range(3)}
+        other = await notes.manager.publish("1", event, idempotency_key="k2")
+        elsewhere = await notes.manager.publish("2", event, idempotency_key="k")
+        await stream.until(other.encode())
+
+        assert len(ids) == 1
+        assert notes.texts(stream) == ["a", "a"]
+        assert len({*ids, other, elsewhere}) == 3
+
+    async def test_stopped_manager_refuses_to_publish(self, make_notes):
+        notes = make_notes()
+        await notes.manager.start()
+        await notes.manager.stop()
+
+        with pytest.raises(BrokerClosedError, match="start it again"):
+            await notes.publish("a")
+
+
+class TestThreads:
+    async def test_publish_from_another_threads_loop_reaches_the_stream(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        await asyncio.to_thread(lambda: asyncio.run(notes.publish("a", "b")))
+
+        await stream.until(b'"text":"b"')
+        assert notes.texts(stream) == ["a", "b"]
+
+    async def test_publish_sync_from_threads_reaches_the_stream_once_each(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        await notes.manager.start()
+        stream = await connect(notes.app, URL)
+
+        def publish(thread):
+            for number in range(100):
+                text = f"{thread}-{number}"
+                notes.manager.publish_sync("1", {"type": "note", "text": text})
+
+        await asyncio.gather(*(asyncio.to_thread(publish, thread) for thread in range(4)))
+        await stream.until(lambda: stream.body.count(b'"text"') == 400)
+
+        for thread in range(4):
+            own = [text for text in notes.texts(stream) if text.startswith(f"{thread}-")]
+            assert own == [f"{thread}-{number}" for number in range(100)]
+        stream.disconnect()
+        await stream.until_end()
+        await notes.manager.stop()
+
+    async def test_publish_sync_wakes_an_idle_loop_at_once(self, make_notes, connect):
+        notes = make_notes(ping_interval=None)
+        stream = await connect(notes.app, URL)
+        thread = threading.Timer(
+            0.01, notes.manager.publish_sync, args=("1", {"type": "note", "text": "a"})
+        )
+        thread.start()
+
+        await stream.until(b'"text":"a"', timeout=1)
+        await asyncio.to_thread(thread.join)
+
+    async def test_publish_sync_on_the_loops_own_thread_is_refused(self, make_notes):
+        notes = make_notes()
+        await notes.publish("a")
+
+        with pytest.raises(WrongThreadError, match=r"use `await publisher\.publish"):
+            notes.manager.publish_sync("1", {"type": "note"})
+        publisher = await notes.manager.publisher()
+        with pytest.raises(WrongThreadError):
+            publisher.publish_sync("1", {"type": "note"})
+
+    def test_publish_sync_without_a_running_loop_is_refused(self, make_notes):
+        notes = make_notes()
+        with pytest.raises(BrokerError, match="no event loop runs this manager"):
+            notes.manager.publish_sync("1", {"type": "note"})
+
+        asyncio.run(notes.publish("a"))
+
+        with pytest.raises(BrokerError, match="no event loop runs this manager"):
+            notes.manager.publish_sync("1", {"type": "note"})
+
+    async def test_publish_sync_raises_what_publish_raises(self, make_notes):
+        notes = make_notes()
+        await notes.publish("a")
+
+        with pytest.raises(InvalidEventError):
+            await asyncio.to_thread(notes.manager.publish_sync, "1", {"type": "other"})
+
+    def test_def_and_async_endpoints_publish_alike(self, make_notes):
+        notes = make_notes()
+        provided = Depends(notes.manager.publisher)
+
+        @notes.app.post("/async")
+        async def publish(publisher: Any = provided) -> str:
+            assert isinstance(publisher, Publisher)
+            return await publisher.publish("1", {"type": "note", "text": "async"})
+
+        @notes.app.post("/def")
+        def publish_sync(publisher: Any = provided) -> str:
+            return publisher.publish_sync("1", {"type": "note", "text": "def"})
+
+        with TestClient(notes.app) as client:
+            first = client.post("/async").json()
+            second = client.post("/def").json()
+            with client.stream("GET", f"{URL}?last_event_id={first}") as response:
+                lines = response.iter_lines()
+                received = [next(lines) for _ in range(7)]
+
+        assert f"id: {second}" in received
+        assert 'data: {"type":"note","text":"def"}' in received
+
+
+class TestLoops:
+    def test_manager_works_on_a_second_loop_after_the_first_is_closed(self, make_notes):
+        notes = make_notes()
+
+        async def use():
+            async with notes.manager.subscribe("1") as events:
+                await notes.publish("a")
+                async with asyncio.timeout(5):
+                    return (await anext(events)).text
+
+        assert [asyncio.run(use()) for _ in range(3)] == ["a"] * 3
+
+    def test_history_survives_from_loop_to_loop(self, make_notes):
+        notes = make_notes()
+        first, *_ = asyncio.run(notes.publish("a", "b"))
+
+        async def use():
+            async with notes.manager.subscribe("1", last_event_id=first) as events:
+                return (await anext(events)).text
+
+        assert asyncio.run(use()) == "b"
+
+    def test_loop_that_was_closed_with_streams_open_harms_nothing_later(self, make_notes):
+        notes = make_notes()
+        left_open = []
+
+        async def leave_open():
+            subscription = notes.manager.subscribe("1")
+            await subscription.__aenter__()
+            left_open.append(subscription)
+            return await notes.publish("a")
+
+        [event_id] = asyncio.run(leave_open())
+        [second] = asyncio.run(notes.publish("b"))
+
+        assert second.split(".")[:2] == [event_id.split(".")[0], "2"]
+
+    async def test_streams_on_two_running_loops_are_refused_with_the_way_out(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        await connect(notes.app, URL)
+
+        async def subscribe():
+            async with notes.manager.subscribe("1"):
+                pass
+
+        with pytest.raises(BrokerError, match="open streams on another event loop; use one loop"):
+            await asyncio.to_thread(asyncio.run, subscribe())
+
+    async def test_failed_start_counts_for_nothing(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        with pytest.raises(BrokerError):
+            await asyncio.to_thread(asyncio.run, notes.manager.start())
+        await notes.manager.start()
+        stopping = asyncio.ensure_future(notes.manager.stop())
+        await stream.until_end()
+        await stopping
+
+        with pytest.raises(BrokerClosedError):
+            await notes.publish("a")
+
+    async def test_start_stop_start_serves_again(self, make_notes, connect):
+        notes = make_notes()
+        for text in "ab":
+            await notes.manager.start()
+            stream = await connect(notes.app, URL)
+            await notes.publish(text)
+            await stream.until(f'"text":"{text}"'.encode())
+            await notes.manager.stop()
+            assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
+
+    async def test_starts_are_counted(self, make_notes, connect):
+        notes = make_notes()
+        await notes.manager.start()
+        await notes.manager.start()
+        stream = await connect(notes.app, URL)
+        await notes.manager.stop()
+        await notes.publish("a")
+        await stream.until(b'"text":"a"')
+
+        await notes.manager.stop()
+
+        await stream.until_end()
+
+
+class TestCounting:
+    async def test_sessions_are_counted_by_resource(self, make_notes, connect):
+        notes = make_notes()
+        streams = [await connect(notes.app, f"/notes/{name}/events") for name in "112"]
+
+        assert [notes.manager.session_count(name) for name in "123"] == [2, 1, 0]
+        assert await notes.manager.total_session_count("1") == 2
+        assert len(notes.manager.sessions("1")) == notes.manager.channel("1").session_count == 2
+
+        streams[0].disconnect()
+        await streams[0].until_end()
+
+        assert [notes.manager.session_count(name) for name in "123"] == [1, 1, 0]
+        assert await notes.manager.total_session_count("1") == 1
+
+    async def test_nothing_is_counted_before_anything_ran(self, make_notes):
+        notes = make_notes()
+
+        assert notes.manager.session_count("1") == 0
+        assert notes.manager.sessions("1") == ()
+
+    async def test_cleanup_frees_an_empty_channel_with_its_history(self, make_notes):
+        notes = make_notes()
+        [event_id] = await notes.publish("a")
+
+        assert notes.manager.cleanup_if_empty("1") is True
+        assert notes.manager.cleanup_if_empty("1") is False
+        [after] = await notes.publish("b")
+        assert after.split(".")[0] != event_id.split(".")[0]
+
+    async def test_cleanup_leaves_a_channel_with_streams_alone(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        assert notes.manager.cleanup_if_empty("1") is False
+        await notes.publish("a")
+        await stream.until(b'"text":"a"')
+
+    async def test_thousand_streams_leave_nothing_behind(self, make_notes, connect):
+        notes = make_notes()
+        for batch in range(10):
+            streams = [await connect(notes.app, f"/notes/{batch}/events") for _ in range(100)]
+            for stream in streams:
+                stream.disconnect()
+            for stream in streams:
+                await stream.until_end()
+
+        hub = notes.manager.hub
+        assert not hub.sessions
+        assert all(hub.feed(f"note:{batch}:events") is None for batch in range(10))
+
+
+class TestLimits:
+    async def test_stream_too_many_is_answered_503(self, make_notes, connect):
+        notes = make_notes(max_sessions=2)
+        first, _second = [await connect(notes.app, URL) for _ in range(2)]
+
+        refused = await connect(notes.app, URL)
+        first.disconnect()
+        await first.until_end()
+        admitted = await connect(notes.app, URL)
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert admitted.status == 200
+
+    async def test_limit_holds_for_streams_that_ask_at_once(self, make_notes, connect):
+        notes = make_notes(max_sessions=3)
+        streams = [await connect(notes.app, URL, wait=False) for _ in range(10)]
+        for stream in streams:
+            await stream.until(lambda stream=stream: stream.body or stream.is_complete)
+
+        assert sorted(stream.status for stream in streams) == [200] * 3 + [503] * 7
+        assert notes.manager.session_count("1") == 3
+
+
+class TestDrain:
+    async def test_drain_ends_every_stream_and_refuses_new_ones(self, make_notes, connect):
+        notes = make_notes(drain_spread=1)
+        streams = [await connect(notes.app, f"/notes/{name}/events") for name in "123"]
+
+        await notes.manager.drain()
+        refused = await connect(notes.app, URL)
+
+        for stream in streams:
+            await stream.until_end()
+            assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
+            assert 500 <= int(stream.frames[-1]["retry"]) <= 1500
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+
+    async def test_drain_does_not_wait_for_a_client_that_reads_nothing(self, make_notes, connect):
+        notes = make_notes()
+        stuck = await connect(notes.app, URL)
+        stuck.hold()
+        await notes.publish("a")
+        await asyncio.sleep(0.01)
+
+        async with asyncio.timeout(2):
+            await notes.manager.drain()
+
+        assert notes.manager.session_count("1") == 0
+
+    async def test_stream_that_opens_during_the_drain_is_refused(self, make_notes, connect):
+        gate = asyncio.Event()
+
+        async def initial():
+            await gate.wait()
+            return {"type": "note"}
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL, wait=False)
+        while not notes.manager.session_count("1"):
+            await asyncio.sleep(0)
+        draining = asyncio.ensure_future(notes.manager.drain())
+        await asyncio.sleep(0)
+        gate.set()
+        await draining
+        await stream.until_end()
+
+        assert stream.status == 503
+
+    async def test_draining_twice_at_once_is_draining_once(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        await asyncio.gather(notes.manager.drain(), notes.manager.drain())
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
+
+
+def _quoted(name):
+    return quote(name, safe="")

@@ -1,0 +1,348 @@
+"""One stream from its first byte to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from fastapi import HTTPException
+
+URL = "/notes/1/events"
+
+
+class TestOpening:
+    async def test_first_frame_is_stream_open_with_the_cursor(self, make_notes, connect):
+        notes = make_notes(retry=2000)
+        [last] = await notes.publish("before")
+
+        stream = await connect(notes.app, URL)
+
+        [opening] = stream.frames
+        assert 1000 <= int(opening["retry"]) <= 3000
+        assert (
+            stream.body
+            == (
+                f"event: stream-open\nid: {last}\nretry: {opening['retry']}\n"
+                'data: {"protocol":1,"resumed":false,"ping_interval":15}\n\n'
+            ).encode()
+        )
+
+    async def test_retries_are_spread(self, make_notes, connect):
+        notes = make_notes()
+        streams = [await connect(notes.app, URL) for _ in range(10)]
+
+        assert len({stream.frames[0]["retry"] for stream in streams}) > 1
+
+    async def test_replay_comes_with_the_opening(self, make_notes, connect):
+        notes = make_notes()
+        ids = await notes.publish("a", "b", "c")
+
+        stream = await connect(notes.app, URL, last_event_id=ids[0])
+
+        assert len(stream.chunks) == 1
+        assert notes.texts(stream) == ["b", "c"]
+
+    async def test_events_that_came_while_the_initial_event_was_loaded_follow_it(
+        self, make_notes, connect
+    ):
+        gate = asyncio.Event()
+
+        async def initial():
+            await gate.wait()
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL, wait=False)
+        async with asyncio.timeout(5):
+            while not notes.manager.session_count("1"):
+                await asyncio.sleep(0)
+        await notes.publish("a", "b")
+        gate.set()
+        await stream.until(b'"text":"b"')
+
+        assert notes.texts(stream) == ["initial", "a", "b"]
+
+    async def test_initial_event_overtaken_by_more_than_the_history_is_loaded_again(
+        self, make_notes, connect
+    ):
+        loads = []
+
+        async def initial():
+            loads.append(len(loads))
+            if len(loads) < 3:
+                for text in "abcdef":
+                    await notes.manager.broker.publish(
+                        notes.manager.channel("1").key,
+                        notes.manager.schema.body({"type": "note", "text": text}),
+                        notes.manager.retention,
+                    )
+            return {"type": "note", "text": f"initial {len(loads)}"}
+
+        notes = make_notes(history_size=5, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        assert notes.texts(stream) == ["initial 3", "live"]
+        assert notes.controls(stream) == ["stream-open"]
+
+    async def test_initial_event_that_is_always_overtaken_is_given_up_with_503(
+        self, make_notes, connect
+    ):
+        async def initial():
+            for text in "abcdef":
+                await notes.manager.broker.publish(
+                    notes.manager.channel("1").key,
+                    notes.manager.schema.body({"type": "note", "text": text}),
+                    notes.manager.retention,
+                )
+            return {"type": "note"}
+
+        notes = make_notes(history_size=5, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+
+        assert stream.status == 503
+        assert "takes longer than the history is deep" in json.loads(stream.body)["detail"]
+        assert notes.manager.session_count("1") == 0
+
+    async def test_last_of_several_initial_events_carries_the_cursor(self, make_notes, connect):
+        async def initial():
+            return [{"type": "note", "text": text} for text in "abc"]
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+
+        opening, a, b, c = stream.frames
+        assert opening["id"] == c["id"] + "~"
+        assert "id" not in a
+        assert "id" not in b
+
+    @pytest.mark.parametrize("nothing", [None, [], ()])
+    async def test_without_an_initial_event_the_opening_carries_the_final_cursor(
+        self, make_notes, connect, nothing
+    ):
+        async def initial():
+            return nothing
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+
+        [opening] = stream.frames
+        assert not opening["id"].endswith("~")
+
+
+class TestReset:
+    async def test_reset_in_mid_stream_brings_the_initial_event_again(self, make_notes, connect):
+        loads = []
+
+        async def initial():
+            loads.append(0)
+            return {"type": "note", "text": f"initial {len(loads)}"}
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await stream.until(b'"text":"initial 2"')
+        cursor = stream.last_event_id
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        resumed = await connect(notes.app, URL, last_event_id=cursor)
+
+        reset = next(frame for frame in stream.frames if frame.get("event") == "stream-reset")
+        assert reset["id"] == cursor + "~"
+        assert notes.texts(stream)[-2:] == ["initial 2", "live"]
+        assert notes.texts(resumed) == ["live"]
+
+    @pytest.mark.parametrize("error", [HTTPException(404), ValueError("away")])
+    async def test_initial_event_that_fails_in_mid_stream_ends_it_for_a_reconnect(
+        self, make_notes, connect, caplog, error
+    ):
+        loads = []
+
+        async def initial():
+            loads.append(0)
+            if len(loads) > 1:
+                raise error
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await stream.until_end()
+
+        assert [message["type"] for message in stream.messages].count("http.response.start") == 1
+        assert notes.controls(stream) == ["stream-open", "stream-close ended"]
+        assert json.loads(stream.frames[-1]["data"])["reconnect"] is True
+        assert "the initial event after a reset failed" in caplog.text
+
+    async def test_client_that_leaves_while_it_is_reset_is_sent_nothing_more(
+        self, make_notes, connect, eventually
+    ):
+        gate = asyncio.Event()
+        loads = []
+
+        async def initial():
+            loads.append(0)
+            if len(loads) > 1:
+                await gate.wait()
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await eventually(lambda: len(loads) == 2)
+        stream.disconnect()
+        await stream.until_end()
+        received = len(stream.messages)
+        gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert len(stream.messages) == received
+
+
+class TestClosing:
+    async def test_close_comes_after_what_was_published(self, make_notes, connect):
+        notes = make_notes(retry=1000)
+        stream = await connect(notes.app, URL)
+        opening = stream.body
+        [event_id] = await notes.publish("last")
+
+        assert notes.manager.channel("1").close() == 1
+        await stream.until_end()
+
+        retry = stream.frames[-1]["retry"]
+        assert 500 <= int(retry) <= 1500
+        assert (
+            stream.body.removeprefix(opening)
+            == (
+                f'id: {event_id}\ndata: {{"type":"note","text":"last"}}\n\n'
+                f'event: stream-close\nretry: {retry}\ndata: {{"reason":"ended","reconnect":false}}\n\n'
+            ).encode()
+        )
+        assert stream.is_complete
+
+    async def test_close_names_reason_and_whether_to_come_back(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        [session] = notes.manager.sessions("1")
+
+        session.close("revoked", reconnect=True)
+        await stream.until_end()
+
+        assert json.loads(stream.frames[-1]["data"]) == {"reason": "revoked", "reconnect": True}
+
+    async def test_close_from_another_thread(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+
+        await asyncio.to_thread(notes.manager.channel("1").close, "expired")
+        await stream.until_end()
+
+        assert notes.controls(stream)[-1] == "stream-close expired"
+
+    async def test_close_while_a_send_waits_comes_after_it(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("a")
+        await asyncio.sleep(0.01)
+        notes.manager.channel("1").close()
+        await notes.publish("b")
+        stream.release()
+        await stream.until_end()
+
+        assert notes.texts(stream) == ["a", "b"]
+        assert notes.controls(stream)[-1] == "stream-close ended"
+
+    async def test_closing_twice_is_closing_once(self, make_notes, connect):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        notes.manager.channel("1").close("ended")
+        notes.manager.channel("1").close("revoked")
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
+
+    async def test_session_closed_by_on_connect_says_only_that(self, make_notes, connect):
+        notes = make_notes(router={"on_connect": lambda session: session.close("revoked")})
+        stream = await connect(notes.app, URL)
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
+
+
+class TestHooks:
+    @pytest.mark.parametrize("is_async", [True, False])
+    async def test_hooks_see_the_session_counted_and_no_longer_counted(
+        self, make_notes, connect, is_async
+    ):
+        seen = []
+
+        def note(name):
+            def hook(session):
+                seen.append((name, session.channel.session_count, session.is_ended))
+
+            async def async_hook(session):
+                hook(session)
+
+            return async_hook if is_async else hook
+
+        notes = make_notes(router={"on_connect": note("on"), "on_disconnect": note("off")})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await stream.until_end()
+
+        assert seen == [("on", 1, False), ("off", 0, True)]
+
+    async def test_hooks_see_what_the_client_sent(self, make_notes, connect):
+        sessions = []
+        notes = make_notes(router={"on_connect": sessions.append})
+        [event_id] = await notes.publish("a")
+        await connect(notes.app, URL, last_event_id=event_id)
+        [session] = sessions
+
+        assert (session.last_event_id, session.resumed) == (event_id, True)
+        assert session.channel.resource_id == "1"
+        assert repr(session).startswith(f"<Session {session.id} of note:1:events at 1 ")
+
+    async def test_error_of_on_connect_is_the_response(self, make_notes, connect):
+        async def on_connect(session):
+            raise HTTPException(403, "not you")
+
+        notes = make_notes(router={"on_connect": on_connect})
+        stream = await connect(notes.app, URL)
+
+        assert stream.status == 403
+        assert notes.manager.session_count("1") == 0
+
+    async def test_error_of_on_disconnect_is_logged(self, make_notes, connect, caplog):
+        async def on_disconnect(session):
+            msg = "boom"
+            raise ValueError(msg)
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await stream.until_end()
+
+        assert "on_disconnect failed" in caplog.text
+
+    async def test_on_disconnect_may_publish(self, make_notes, connect):
+        async def on_disconnect(session):
+            await session.channel.publish({"type": "note", "text": "left"})
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        leaving = await connect(notes.app, URL)
+        staying = await connect(notes.app, URL)
+        leaving.disconnect()
+
+        await staying.until(b'"text":"left"')

@@ -1,0 +1,124 @@
+"""Finding the server behind what middlewares wrapped."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from fastapi import FastAPI
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from fastapi_sse_channels._transport import shutdown_behind, transport_behind
+
+
+class Transport:
+    def abort(self):
+        """Drop the connection."""
+
+
+class Cycle:
+    """Shaped like uvicorn's request-response cycle."""
+
+    def __init__(self):
+        self.transport = Transport()
+
+    async def receive(self):
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message):
+        pass
+
+
+async def dispatch(request, call_next):
+    return await call_next(request)
+
+
+MIDDLEWARES = {
+    "none": [],
+    "cors": [(CORSMiddleware, {"allow_origins": ["*"]})],
+    "gzip": [(GZipMiddleware, {})],
+    "base": [(BaseHTTPMiddleware, {"dispatch": dispatch})],
+    "two bases": [(BaseHTTPMiddleware, {"dispatch": dispatch})] * 2,
+    "all": [
+        (CORSMiddleware, {"allow_origins": ["*"]}),
+        (BaseHTTPMiddleware, {"dispatch": dispatch}),
+        (GZipMiddleware, {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MIDDLEWARES)
+async def test_transport_is_found_behind_middlewares(name):
+    found = []
+
+    class Endpoint:
+        async def __call__(self, scope, receive, send):
+            found.append(transport_behind(send, receive))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    app = FastAPI()
+    app.mount("/", Endpoint())
+    for middleware, options in MIDDLEWARES[name]:
+        app.add_middleware(middleware, **options)
+    cycle = Cycle()
+    headers = [(b"origin", b"http://test"), (b"accept-encoding", b"gzip")]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "root_path": "",
+        "query_string": b"",
+        "headers": headers,
+        "http_version": "1.1",
+    }
+
+    await app(scope, cycle.receive, cycle.send)
+
+    assert found == [cycle.transport]
+
+
+async def test_transport_is_found_behind_functions_of_every_shape():
+    cycle = Cycle()
+
+    def closing_over(send):
+        async def wrapped(message):
+            await send(message)
+
+        return wrapped
+
+    class Owner:
+        def __init__(self, send):
+            self.send = send
+
+        async def wrapped(self, message):
+            await self.send(message)
+
+    async def partially(message, send):
+        await send(message)
+
+    send = closing_over(Owner(functools.partial(partially, send=cycle.send)).wrapped)
+
+    assert transport_behind(send, None) is cycle.transport
+
+
+@pytest.mark.parametrize("send", [None, print, lambda message: None, functools.partial(print)])
+def test_server_that_keeps_its_transport_to_itself_has_none(send):
+    assert transport_behind(send, send) is None
+    assert shutdown_behind(send, send) is None
+
+
+def test_wrappers_that_lead_in_a_circle_end():
+    class Circle:
+        async def send(self, message):
+            pass
+
+        async def other(self, message):
+            pass
+
+    circle = Circle()
+    circle.send = circle.other
+
+    assert transport_behind(circle.send, circle.send) is None

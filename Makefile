@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## Lint and check types
 	$(BIN)/ruff check fastapi_sse_channels example_app tests
 	$(BIN)/ruff format --check fastapi_sse_channels example_app tests
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean: ## Remove what was installed
 	rm -rf $(VENV)

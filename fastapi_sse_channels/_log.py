@@ -70,21 +70,33 @@ class Log:
         "top",
     )
 
-    def __init__(self, retention: Retention, top: Position) -> None:
-        """Start empty at a position; `start_of(new_epoch())` for a new channel."""
+    def __init__(
+        self, retention: Retention, top: Position, *, before: ResetReason = "trimmed"
+    ) -> None:
+        """Start empty at a position; `start_of(new_epoch())` for a new channel.
+
+        Args:
+            retention: How much is kept.
+            top: The position.
+            before: See `restart`.
+        """
         self.retention = retention
         self.incarnation = 0
-        self.restart(top)
+        self.restart(top, before=before)
 
-    def restart(self, top: Position) -> None:
+    def restart(self, top: Position, *, before: ResetReason = "trimmed") -> None:
         """Forget every entry and go on after another position.
 
         Readers of the earlier incarnation are cut off, even where the epoch is the same.
+
+        Args:
+            top: The position.
+            before: Why a reader cannot go on from an earlier one.
         """
         self.incarnation += 1
         self._entries: deque[Entry] = deque()
         self._floor = top
-        self._gap_reason: ResetReason = "trimmed"
+        self._gap_reason = before
         self._joined: dict[int, bytes] = {}
         self.nbytes = 0
         self.top = top

@@ -336,7 +336,8 @@ class AsgiStream:
 
     @property
     def is_complete(self) -> bool:
-        return bool(self.messages) and self.messages[-1].get("more_body") is False
+        last = self.messages[-1] if self.messages else {}
+        return last.get("type") == "http.response.body" and not last.get("more_body", False)
 
     def hold(self) -> None:
         """Let every `send` wait, as a server does for a client that reads nothing."""

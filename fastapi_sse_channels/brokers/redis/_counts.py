@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from ._tasks import end
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
@@ -43,9 +45,7 @@ class SessionCounts:
 
     async def stop(self) -> None:
         """Stop writing; the lease ends what was written."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
 
     def set(self, key: str, count: int) -> None:
         """Write a count soon."""

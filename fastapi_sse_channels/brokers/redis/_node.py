@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from redis.exceptions import NoScriptError, RedisError
 
-from ..._log import Log, Retention
+from ..._log import Log, ResetReason, Retention
 from ..._position import Position, start_of
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
+from ._tasks import end
 
 if TYPE_CHECKING:
     from ._connect import Connector
@@ -116,10 +117,8 @@ class Node:
         """Disconnect; what is stored stays."""
         for followed in tuple(self._followed.values()):
             self.unfollow(followed.key)
-        for task in (self._checking, self._moving):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await end(self._checking)
+        await end(self._moving)
         await self.counts.stop()
         await self._stop_links()
         try:
@@ -310,7 +309,7 @@ class Node:
         continues = _continues(log, look)
         if not continues:
             look = await self._look_at(followed, 0)
-            log.restart(_floor(look))
+            log.restart(_floor(look), before=_why_earlier_is_gone(look))
         now = time.monotonic()
         for stored, age in look.entries:
             log.append(stored.body, stored.position.nonce, now - age)
@@ -412,9 +411,14 @@ def _floor(look: Look) -> Position:
     return Position(look.top.epoch, oldest.position.offset - 1, oldest.previous)
 
 
+def _why_earlier_is_gone(look: Look) -> ResetReason:
+    # Redis drops a log as a whole when it is too old, and entry by entry when there are too many
+    return "trimmed" if look.entries else "expired"
+
+
 def log_of(look: Look, retention: Retention) -> Log:
     """Make a log of what the store holds."""
-    log = Log(retention, _floor(look))
+    log = Log(retention, _floor(look), before=_why_earlier_is_gone(look))
     now = time.monotonic()
     for stored, age in look.entries:
         log.append(stored.body, stored.position.nonce, now - age)

@@ -18,6 +18,8 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ._tasks import end
+
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
@@ -115,10 +117,8 @@ class Reader:
 
     async def stop(self) -> None:
         """Disconnect."""
-        for task in (self._running, self._reading):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await end(self._running)
+        await end(self._reading)
         self._running = self._reading = None
         if self._connection is not None:
             await _drop(self._connection)
@@ -310,9 +310,7 @@ class Probe:
 
     async def stop(self) -> None:
         """Stop probing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end(self._task)
 
     def heard(self, payload: bytes) -> None:
         """Take what the reader heard on the probe's channel."""

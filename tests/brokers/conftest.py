@@ -1,0 +1,38 @@
+"""Every broker, for the contract that all of them keep."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import pytest
+
+from fastapi_sse_channels import Broker, MemoryBroker
+
+
+def memory(_request: pytest.FixtureRequest) -> Broker:
+    return MemoryBroker()
+
+
+def redis(request: pytest.FixtureRequest) -> Broker:
+    from fastapi_sse_channels.brokers.redis import RedisBroker
+
+    url = request.getfixturevalue("redis_url")
+    return RedisBroker(url, namespace=f"test-{secrets.token_hex(4)}")
+
+
+# A new broker joins the contract here.
+FACTORIES: list[Callable[[pytest.FixtureRequest], Broker]] = [memory, redis]
+
+
+@pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)
+def stopped_broker(request):
+    """A broker that was not started yet."""
+    return request.param(request)
+
+
+@pytest.fixture
+async def broker(stopped_broker):
+    await stopped_broker.start()
+    yield stopped_broker
+    await stopped_broker.stop()

@@ -1,0 +1,184 @@
+"""What only the broker of one process has: bounds, and an end to everything unused."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastapi_sse_channels import MemoryBroker
+from fastapi_sse_channels._log import Retention
+from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels.brokers._memory import IDEMPOTENCY_WINDOW
+
+BODY = event_body(b"{}")
+KEEPING = Retention(100, 1_000_000, 300)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+async def follow_and_leave(broker, key):
+    log = await broker.subscribe(key, KEEPING, lambda: None)
+    broker.unsubscribe(key)
+    return log
+
+
+async def epoch_of(broker, key):
+    return (await broker.history(key, None, KEEPING)).top.epoch
+
+
+async def test_random_ids_cannot_grow_memory_without_bound():
+    broker = MemoryBroker(max_idle_channels=1000)
+    for number in range(100_000):
+        await follow_and_leave(broker, str(number))
+
+    assert repr(broker) == "<MemoryBroker followed=0 idle=1000>"
+    assert broker._idle_bytes == 0
+
+
+@pytest.mark.parametrize("touch", ["publish", "history", "subscribe"])
+async def test_longest_unused_channel_goes_first(touch):
+    broker = MemoryBroker(max_idle_channels=3)
+    epochs = {key: (await broker.publish(key, BODY, KEEPING)).epoch for key in "abc"}
+    if touch == "publish":
+        await broker.publish("a", BODY, KEEPING)
+    elif touch == "history":
+        await broker.history("a", None, KEEPING)
+    else:
+        await follow_and_leave(broker, "a")
+    await broker.publish("d", BODY, KEEPING)
+
+    # the order of looking matters: a look at a channel that is gone makes it anew
+    assert await epoch_of(broker, "a") == epochs["a"]
+    assert await epoch_of(broker, "c") == epochs["c"]
+    assert await epoch_of(broker, "b") != epochs["b"]
+
+
+async def test_bytes_of_idle_channels_are_bounded_as_a_whole():
+    broker = MemoryBroker(max_idle_bytes=10_000)
+    for number in range(100):
+        await broker.publish(str(number), event_body(b"x" * 900), KEEPING)
+
+    held = sum(idle.log.nbytes for idle in broker._idle.values())
+    assert held == broker._idle_bytes <= 10_000
+    assert len(broker._idle) == 10
+
+
+async def test_channel_larger_than_all_that_idle_ones_may_hold_is_published_all_the_same():
+    broker = MemoryBroker(max_idle_bytes=100)
+    position = await broker.publish("a", event_body(b"x" * 900), KEEPING)
+
+    assert position.offset == 1
+    assert repr(broker) == "<MemoryBroker followed=0 idle=0>"
+
+
+async def test_followed_channels_are_not_counted_as_idle():
+    broker = MemoryBroker(max_idle_channels=1)
+    logs = [await broker.subscribe(key, KEEPING, lambda: None) for key in "abc"]
+    for key in "abc":
+        await broker.publish(key, BODY, KEEPING)
+
+    assert [log.top.offset for log in logs] == [1, 1, 1]
+
+
+async def test_channel_unused_for_its_ttl_is_freed_by_the_next_one(clock):
+    broker = MemoryBroker(clock=clock)
+    await broker.publish("a", BODY, KEEPING)
+    clock.now += 299.9
+    await broker.publish("b", BODY, KEEPING)
+    assert repr(broker) == "<MemoryBroker followed=0 idle=2>"
+
+    clock.now += 0.1
+    await broker.publish("c", BODY, KEEPING)
+
+    assert repr(broker) == "<MemoryBroker followed=0 idle=2>"
+    assert list(broker._idle) == ["b", "c"]
+
+
+async def test_use_prolongs_the_life_of_a_channel(clock):
+    broker = MemoryBroker(clock=clock)
+    first = await broker.publish("a", BODY, KEEPING)
+    for _ in range(5):
+        clock.now += 200
+        await follow_and_leave(broker, "a")
+        await broker.publish("other", BODY, KEEPING)
+
+    assert await epoch_of(broker, "a") == first.epoch
+
+
+async def test_entries_expire_by_the_clock(clock):
+    broker = MemoryBroker(clock=clock)
+    await broker.publish("a", BODY, KEEPING)
+    clock.now += 200
+    await broker.publish("a", BODY, KEEPING)
+    clock.now += 100
+
+    history = await broker.history("a", None, KEEPING)
+
+    assert [entry.offset for entry in history.entries] == [2]
+
+
+async def test_idempotency_keys_are_forgotten_after_their_window(clock):
+    broker = MemoryBroker(clock=clock)
+
+    async def publish(name):
+        return await broker.publish("a", BODY, KEEPING, idempotency_key=name)
+
+    first = await publish("k")
+    clock.now += IDEMPOTENCY_WINDOW - 0.1
+    assert await publish("k") == first
+    clock.now += 0.1
+    assert (await publish("k")).offset == 2
+    clock.now += IDEMPOTENCY_WINDOW
+    await publish("other")
+
+    assert list(broker._published) == [("a", "other")]
+
+
+async def test_forgotten_channel_starts_anew():
+    broker = MemoryBroker()
+    position = await broker.publish("a", BODY, KEEPING)
+
+    assert broker.forget("a") is True
+    assert broker.forget("a") is False
+    assert (await broker.publish("a", BODY, KEEPING)).epoch != position.epoch
+
+
+async def test_it_needs_no_start():
+    broker = MemoryBroker()
+
+    assert (await broker.publish("a", BODY, KEEPING)).offset == 1
+
+
+async def test_what_is_stored_survives_a_restart():
+    broker = MemoryBroker()
+    await broker.start()
+    position = await broker.publish("a", BODY, KEEPING)
+    await broker.stop()
+    await broker.start()
+
+    assert (await broker.history("a", position, KEEPING)).gap is None
+    await broker.stop()
+
+
+async def test_several_workers_are_warned_of_once(monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    broker = MemoryBroker()
+
+    with pytest.warns(  # noqa: PT031  # three calls, one warning
+        RuntimeWarning, match="4 worker processes .*pass broker='redis://"
+    ) as caught:
+        await broker.start()
+        await broker.start()
+        await broker.subscribe("a", KEEPING, lambda: None)
+
+    assert len(caught) == 1
+    await broker.stop()

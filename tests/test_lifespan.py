@@ -1,0 +1,187 @@
+"""Starting and stopping managers, by every door."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+
+from fastapi_sse_channels import (
+    BrokerClosedError,
+    ConfigurationError,
+    MemoryBroker,
+    create_sse_router,
+    sse_lifespan,
+)
+
+
+class CountingBroker(MemoryBroker):
+    """Tells what was asked of it."""
+
+    def __init__(self, *, fails_to_start=False):
+        super().__init__()
+        self.calls = []
+        self.fails_to_start = fails_to_start
+
+    async def start(self):
+        self.calls.append("start")
+        if self.fails_to_start:
+            msg = "the store is away"
+            raise OSError(msg)
+        await super().start()
+
+    async def stop(self):
+        self.calls.append("stop")
+        await super().stop()
+
+
+@pytest.fixture
+def broker():
+    return CountingBroker()
+
+
+@pytest.fixture
+def notes(make_notes, broker):
+    return make_notes(broker=broker).manager
+
+
+def serves(app):
+    with TestClient(app):
+        pass
+
+
+def test_as_the_applications_lifespan(notes, broker):
+    serves(FastAPI(lifespan=sse_lifespan(notes)))
+
+    assert broker.calls == ["start", "stop"]
+
+
+def test_inside_a_lifespan_of_the_users_own(notes, broker):
+    order = []
+
+    @asynccontextmanager
+    async def lifespan(_app):
+        order.append(list(broker.calls))
+        async with sse_lifespan(notes):
+            order.append(list(broker.calls))
+            yield
+        order.append(list(broker.calls))
+
+    serves(FastAPI(lifespan=lifespan))
+
+    assert order == [[], ["start"], ["start", "stop"]]
+
+
+def test_router_carries_it(make_notes, broker):
+    serves(make_notes(broker=broker).app)
+
+    assert broker.calls == ["start", "stop"]
+
+
+def test_router_included_twice_and_the_applications_lifespan_do_no_harm(notes, broker):
+    app = FastAPI(lifespan=sse_lifespan(notes))
+    router = create_sse_router(notes, "/notes/{note_id}/events")
+    app.include_router(router, prefix="/v1")
+    app.include_router(router, prefix="/v2")
+
+    serves(app)
+
+    assert broker.calls.count("start") == broker.calls.count("stop") == 3
+    assert broker.calls[0] == "start"
+    assert broker.calls[-1] == "stop"
+
+
+def test_application_may_be_started_again(notes, broker):
+    app = FastAPI(lifespan=sse_lifespan(notes))
+    serves(app)
+    serves(app)
+
+    assert broker.calls == ["start", "stop"] * 2
+
+
+def test_router_included_late_works_without_its_lifespan(notes):
+    """A trap of FastAPI's: the child's lifespan is never run."""
+    app, parent = FastAPI(), APIRouter()
+    app.include_router(parent)
+    parent.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+
+    with TestClient(app) as client, client.stream("GET", "/notes/1/events") as response:
+        assert next(response.iter_lines()) == "event: stream-open"
+
+
+async def test_managers_stop_in_reverse_order(make_notes):
+    order = []
+
+    class Ordered(CountingBroker):
+        async def start(self):
+            order.append(("start", self))
+
+        async def stop(self):
+            order.append(("stop", self))
+
+    first, second = Ordered(), Ordered()
+    async with sse_lifespan(
+        make_notes(broker=first).manager, make_notes(broker=second, key_suffix="b").manager
+    ):
+        pass
+
+    assert order == [("start", first), ("start", second), ("stop", second), ("stop", first)]
+
+
+async def test_failed_start_stops_what_was_started(make_notes, broker):
+    failing = CountingBroker(fails_to_start=True)
+    managers = make_notes(broker=broker).manager, make_notes(broker=failing, key_suffix="b").manager
+
+    with pytest.raises(OSError, match="the store is away"):
+        async with sse_lifespan(*managers):
+            pass
+
+    assert broker.calls == ["start", "stop"]
+    assert failing.calls == ["start"]
+
+
+async def test_error_inside_the_block_stops_the_managers(notes, broker):
+    with pytest.raises(ZeroDivisionError):
+        async with sse_lifespan(notes):
+            1 / 0  # noqa: B018
+
+    assert broker.calls == ["start", "stop"]
+
+
+async def test_one_lifespan_may_be_entered_within_itself(notes, broker):
+    lifespan = sse_lifespan(notes)
+    async with lifespan, lifespan:
+        await notes.publish("1", {"type": "note"})
+
+    assert broker.calls == ["start", "start", "stop", "stop"]
+    with pytest.raises(BrokerClosedError):
+        await notes.publish("1", {"type": "note"})
+
+
+def test_without_managers_it_is_refused():
+    with pytest.raises(ConfigurationError, match="pass the managers it should start"):
+        sse_lifespan()
+
+
+def test_two_managers_of_the_same_keys_are_refused(make_notes):
+    with pytest.raises(ConfigurationError, match=r"use the keys note:\*:events; change one's"):
+        sse_lifespan(make_notes().manager, make_notes().manager)
+
+
+def test_same_manager_twice_is_fine(notes, broker):
+    serves(FastAPI(lifespan=sse_lifespan(notes, notes)))
+
+    assert broker.calls == ["start", "start", "stop", "stop"]
+
+
+def test_streams_open_at_shutdown_are_ended(make_notes):
+    notes = make_notes()
+    with TestClient(notes.app) as client, client.stream("GET", "/notes/1/events") as response:
+        lines = response.iter_lines()
+        next(lines)
+        client.portal.start_task_soon(notes.manager.drain)
+        rest = list(lines)
+
+    assert rest[-2] == 'data: {"reason":"shutdown","reconnect":true}'

@@ -1,0 +1,156 @@
+"""What client generators read."""
+
+from typing import Annotated, Literal
+
+import pytest
+from fastapi import Depends, FastAPI
+from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
+
+from fastapi_sse_channels import ChannelManager, create_sse_router
+
+
+class CommentAdded(BaseModel):
+    type: Literal["comment-added"] = "comment-added"
+    comment_count: int
+
+
+class DiscussionClosed(BaseModel):
+    type: Literal["discussion-closed"] = "discussion-closed"
+
+
+DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
+Named = TypeAliasType("NamedEvent", DiscussionEvent)
+PATH = "/discussions/{discussion_id}/events"
+UNION = {
+    "oneOf": [
+        {"$ref": "#/components/schemas/CommentAdded"},
+        {"$ref": "#/components/schemas/DiscussionClosed"},
+    ],
+    "discriminator": {
+        "propertyName": "type",
+        "mapping": {
+            "comment-added": "#/components/schemas/CommentAdded",
+            "discussion-closed": "#/components/schemas/DiscussionClosed",
+        },
+    },
+}
+
+
+@pytest.fixture
+def discussions():
+    return ChannelManager(DiscussionEvent, key_prefix="discussion", key_suffix="comments")
+
+
+@pytest.fixture
+def router(discussions):
+    return create_sse_router(discussions, PATH)
+
+
+def document(*included):
+    app = FastAPI()
+    for router, options in included:
+        app.include_router(router, **options)
+    return app.openapi()
+
+
+def content(spec, path=PATH):
+    return spec["paths"][path]["get"]["responses"]["200"]["content"]
+
+
+def test_stream_documents_the_union_as_a_named_discriminated_component(router):
+    spec = document((router, {}))
+
+    assert content(spec) == {
+        "text/event-stream": {"schema": {"$ref": "#/components/schemas/DiscussionCommentsEvent"}}
+    }
+    union = spec["components"]["schemas"]["DiscussionCommentsEvent"]
+    assert {name: union[name] for name in UNION} == UNION
+    assert "type" not in union
+    assert {"CommentAdded", "DiscussionClosed"} <= set(spec["components"]["schemas"])
+
+
+def test_prefix_changes_the_path_only(router):
+    spec = document((router, {"prefix": "/api/{tenant}"}))
+
+    assert content(spec, f"/api/{{tenant}}{PATH}") == content(document((router, {})))
+
+
+def test_versioned_double_inclusion_keeps_one_component(router):
+    spec = document((router, {"prefix": "/v1"}), (router, {"prefix": "/v2"}))
+
+    assert content(spec, f"/v1{PATH}") == content(spec, f"/v2{PATH}")
+    assert spec["components"]["schemas"].keys() == (
+        document((router, {}))["components"]["schemas"].keys()
+    )
+    ids = [spec["paths"][f"/v{version}{PATH}"]["get"]["operationId"] for version in (1, 2)]
+    assert len(set(ids)) == 2
+
+
+def test_declared_name_is_the_components_name():
+    manager = ChannelManager(Named, key_prefix="discussion")
+
+    spec = document((create_sse_router(manager, PATH), {}))
+
+    assert content(spec)["text/event-stream"]["schema"]["$ref"].endswith("/NamedEvent")
+
+
+def test_single_model_is_documented_too():
+    manager = ChannelManager(CommentAdded, key_prefix="comment")
+
+    spec = document((create_sse_router(manager, PATH), {}))
+
+    name = content(spec)["text/event-stream"]["schema"]["$ref"].rpartition("/")[2]
+    assert name in spec["components"]["schemas"]
+
+
+def test_two_managers_of_one_union_have_components_of_their_own(discussions):
+    votes = ChannelManager(DiscussionEvent, key_prefix="vote")
+
+    spec = document(
+        (create_sse_router(discussions, PATH), {}), (create_sse_router(votes, "/votes/{id}"), {})
+    )
+
+    assert {"DiscussionCommentsEvent", "VoteEventsEvent"} <= set(spec["components"]["schemas"])
+
+
+def test_head_is_not_documented(router):
+    assert list(document((router, {}))["paths"][PATH]) == ["get"]
+
+
+def test_parameters_are_the_resource_id_and_where_a_client_stands(router):
+    parameters = document((router, {}))["paths"][PATH]["get"]["parameters"]
+
+    assert [(found["in"], found["name"], found["required"]) for found in parameters] == [
+        ("path", "discussion_id", True),
+        ("query", "last_event_id", False),
+        ("header", "Last-Event-ID", False),
+    ]
+
+
+def test_description_lists_the_events_and_how_to_try_them(router):
+    description = document((router, {}))["paths"][PATH]["get"]["description"]
+
+    assert "- `comment-added`\n- `discussion-closed`" in description
+    assert "curl -N" in description
+
+
+def test_responses_and_tags_are_added(discussions):
+    router = create_sse_router(
+        discussions, PATH, tags=["live"], responses={404: {"description": "No such discussion"}}
+    )
+
+    operation = document((router, {}))["paths"][PATH]["get"]
+
+    assert operation["tags"] == ["live"]
+    assert set(operation["responses"]) == {"200", "404", "422", "503"}
+
+
+def test_publisher_dependency_adds_nothing(discussions):
+    app = FastAPI()
+
+    @app.post("/discussions")
+    async def publish(publisher: Annotated[object, Depends(discussions.publisher)]) -> None:
+        """Publish."""
+
+    assert "parameters" not in app.openapi()["paths"]["/discussions"]["post"]

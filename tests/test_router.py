@@ -1,0 +1,375 @@
+"""Routes: where the resource comes from, what runs before the first byte, and what may fail."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+from fastapi_sse_channels import (
+    ChannelManager,
+    ConfigurationError,
+    InvalidEventError,
+    create_sse_router,
+)
+
+
+class Note(BaseModel):
+    type: Literal["note"] = "note"
+    text: str = ""
+
+
+def make_manager(**options: Any) -> ChannelManager[Note]:
+    return ChannelManager(Note, **{"key_prefix": "note", **options})
+
+
+def app_with(*routers, **include):
+    app = FastAPI()
+    for router in routers:
+        app.include_router(router, **include)
+    return app
+
+
+async def opens_channel(connect, manager, app, path, resource_id):
+    """Whether a path streams the channel of a resource."""
+    stream = await connect(app, path)
+    await manager.publish(resource_id, Note(text="hello"))
+    await stream.until(b'"text":"hello"')
+    return True
+
+
+class TestPath:
+    async def test_single_parameter_is_the_resource_id(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+
+        assert await opens_channel(connect, notes, app, "/notes/7/events", "7")
+
+    @pytest.mark.parametrize("path", ["/events", "/users/{user_id}/notes/{note_id}/events"])
+    def test_other_number_of_parameters_is_refused_with_the_fix(self, path):
+        with pytest.raises(ConfigurationError, match="exactly one path parameter.*pass channel="):
+            create_sse_router(make_manager(), path)
+
+    @pytest.mark.parametrize(
+        ("converter", "value", "resource_id"),
+        [("int", "7", "7"), ("path", "a/b", "a/b"), ("uuid", None, None), ("str", "a", "a")],
+    )
+    async def test_converted_parameter_is_the_resource_id(
+        self, connect, converter, value, resource_id
+    ):
+        notes = make_manager()
+        unique = "0e123fb2-6bb5-416c-aa81-c1ddf775bf8c"
+        app = app_with(create_sse_router(notes, f"/notes/{{note_id:{converter}}}/events"))
+
+        path = f"/notes/{value or unique}/events"
+        assert await opens_channel(connect, notes, app, path, resource_id or unique)
+
+    async def test_prefix_with_parameters_of_its_own(self, connect):
+        notes = make_manager()
+        seen = []
+
+        async def initial(team: str, note_id: str) -> None:
+            seen.append((team, note_id))
+
+        router = create_sse_router(notes, "/notes/{note_id}/events", initial_event=initial)
+        app = app_with(router, prefix="/teams/{team}")
+
+        assert await opens_channel(connect, notes, app, "/teams/t/notes/7/events", "7")
+        assert seen == [("t", "7")]
+
+    async def test_nested_routers(self, connect):
+        notes = make_manager()
+        inner, outer = APIRouter(prefix="/inner"), APIRouter(prefix="/outer/{place}")
+        inner.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+        outer.include_router(inner)
+
+        assert await opens_channel(
+            connect, notes, app_with(outer), "/outer/x/inner/notes/7/events", "7"
+        )
+
+    async def test_router_included_twice(self, connect):
+        notes = make_manager()
+        router = create_sse_router(notes, "/notes/{note_id}/events", initial_event=lambda: None)
+        app = FastAPI()
+        app.include_router(router, prefix="/v1")
+        app.include_router(router, prefix="/v2/{team}")
+
+        assert await opens_channel(connect, notes, app, "/v1/notes/7/events", "7")
+        assert await opens_channel(connect, notes, app, "/v2/t/notes/7/events", "7")
+
+    async def test_mounted_application(self, connect):
+        notes = make_manager()
+        app = FastAPI()
+        app.mount(
+            "/sub/{team}",
+            app_with(
+                create_sse_router(
+                    notes, "/notes/{note_id}/events", initial_event=lambda note_id: None
+                )
+            ),
+        )
+
+        assert await opens_channel(connect, notes, app, "/sub/x/notes/7/events", "7")
+
+    async def test_route_has_a_name_to_make_urls_of(self):
+        app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events", name="stream"))
+
+        assert app.url_path_for("stream", note_id="7") == "/notes/7/events"
+
+
+class TestChannelDependency:
+    async def test_resource_id_from_several_parameters(self, connect):
+        notes = make_manager()
+
+        async def channel(team: str, number: int):
+            if number > 9:
+                raise HTTPException(404, "no such note")
+            return notes.channel(f"{team}/{number}")
+
+        app = app_with(create_sse_router(notes, "/{team}/{number}/events", channel=channel))
+
+        assert await opens_channel(connect, notes, app, "/t/7/events", "t/7")
+        assert (await connect(app, "/t/10/events")).status == 404
+        assert (await connect(app, "/t/ten/events")).status == 422
+
+    async def test_what_is_no_channel_is_told(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/events", channel=lambda: "7"))
+
+        stream = await connect(app, "/events")
+        with pytest.raises(ConfigurationError, match=r"returned str; return manager\.channel"):
+            await stream.until_end()
+
+    async def test_overridden_dependencies_are_honoured(self, connect):
+        notes = make_manager()
+
+        def user() -> str:
+            raise HTTPException(401)
+
+        def channel(name: Annotated[str, Depends(user)]):
+            return notes.channel(name)
+
+        app = app_with(create_sse_router(notes, "/events", channel=channel))
+        assert (await connect(app, "/events")).status == 401
+        app.dependency_overrides[user] = lambda: "ann"
+
+        assert await opens_channel(connect, notes, app, "/events", "ann")
+
+    async def test_more_dependencies_of_the_route_run(self, connect):
+        def refuse():
+            raise HTTPException(403)
+
+        app = app_with(
+            create_sse_router(
+                make_manager(), "/notes/{note_id}/events", dependencies=[Depends(refuse)]
+            )
+        )
+
+        assert (await connect(app, "/notes/7/events")).status == 403
+
+    async def test_204_stops_an_event_source(self, connect):
+        def closed():
+            raise HTTPException(204)
+
+        app = app_with(create_sse_router(make_manager(), "/events", channel=closed))
+        stream = await connect(app, "/events")
+
+        assert (stream.status, stream.body) == (204, b"")
+
+
+class TestHostileIds:
+    @pytest.mark.parametrize(
+        ("quoted", "resource_id"),
+        [
+            ("%3A", ":"),
+            ("%2A", "*"),
+            ("%3F", "?"),
+            ("%5Ba%5D", "[a]"),
+            ("%25", "%"),
+            ("%0D%0A", "\r\n"),
+            ("%00", "\0"),
+            ("%E2%80%A8", "\u2028"),
+            ("e%CC%81", "e\u0301"),
+            ("%C3%A9", "\xe9"),
+            ("x" * 255, "x" * 255),
+        ],
+    )
+    async def test_id_that_needs_encoding_is_its_own_channel(self, connect, quoted, resource_id):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+
+        assert await opens_channel(connect, notes, app, f"/notes/{quoted}/events", resource_id)
+
+    @pytest.mark.parametrize(
+        ("quoted", "status"), [("x" * 256, 422), ("x" * 60_000, 422), ("a%2Fb", 404), ("", 404)]
+    )
+    async def test_id_that_names_no_channel_is_a_client_error(self, connect, quoted, status):
+        app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
+
+        assert (await connect(app, f"/notes/{quoted}/events")).status == status
+
+
+class TestInitialEvent:
+    async def texts(
+        self, connect, initial_event, path="/notes/7/events", *, override=(), **headers
+    ):
+        app = app_with(
+            create_sse_router(
+                make_manager(), "/notes/{note_id}/events", initial_event=initial_event
+            )
+        )
+        app.dependency_overrides.update(override)
+        stream = await connect(app, path, **headers)
+        assert stream.status == 200, stream.body
+        return [
+            json.loads(frame["data"])["text"] for frame in stream.frames if "event" not in frame
+        ]
+
+    async def test_may_be_async(self, connect):
+        async def initial(note_id: str):
+            return Note(text=note_id)
+
+        assert await self.texts(connect, initial) == ["7"]
+
+    async def test_may_be_sync(self, connect):
+        def initial(note_id: int):
+            return Note(text=str(note_id + 1))
+
+        assert await self.texts(connect, initial) == ["8"]
+
+    async def test_may_be_several_in_order(self, connect):
+        def initial():
+            return [Note(text="a"), {"type": "note", "text": "b"}]
+
+        assert await self.texts(connect, initial) == ["a", "b"]
+
+    async def test_may_be_none(self, connect):
+        assert await self.texts(connect, lambda: None) == []
+
+    async def test_may_be_a_class(self, connect):
+        class Loaded(list[Note]):
+            def __init__(self, note_id: str) -> None:
+                super().__init__([Note(text=note_id)])
+
+        assert await self.texts(connect, Loaded) == ["7"]
+
+    async def test_may_ask_for_what_dependencies_may(self, connect):
+        trace = []
+
+        async def database():
+            trace.append("open")
+            yield "db"
+            trace.append("close")
+
+        def initial(
+            request: Request,
+            db: Annotated[str, Depends(database)],
+            note_id: str,
+            limit: Annotated[int, Query()],
+            x_user: Annotated[str, Header()],
+        ):
+            trace.append("load")
+            return Note(text=f"{request.url.path} {db} {note_id} {limit} {x_user}")
+
+        path = "/notes/7/events?limit=3"
+        found = await self.texts(connect, initial, path, **{"x-user": "ann"})
+
+        assert found == ["/notes/7/events db 7 3 ann"]
+        assert trace == ["open", "load", "close"]
+
+    async def test_its_dependencies_may_be_overridden(self, connect):
+        def database() -> str:
+            raise AssertionError
+
+        def initial(db: Annotated[str, Depends(database)]):
+            return Note(text=db)
+
+        override = {database: lambda: "fake"}
+        assert await self.texts(connect, initial, override=override) == ["fake"]
+
+    async def test_may_itself_be_overridden(self, connect):
+        def initial():
+            raise AssertionError
+
+        override = {initial: lambda: Note(text="fake")}
+        assert await self.texts(connect, initial, override=override) == ["fake"]
+
+    async def test_is_encoded_while_its_dependencies_are_open(self, connect):
+        """What an ORM loads lazily is still to be had."""
+        state = []
+
+        def database():
+            state.append("open")
+            yield
+            state.clear()
+
+        class Lazy(dict[str, str]):
+            def __getitem__(self, key):
+                assert state
+                return super().__getitem__(key)
+
+        def initial(_: Annotated[None, Depends(database)]):
+            return Lazy(type="note", text="lazy")
+
+        assert await self.texts(connect, initial) == ["lazy"]
+
+    @pytest.mark.parametrize("found", ["note", 7, {"type": "other"}, [None]])
+    async def test_what_is_no_event_is_an_error(self, connect, found):
+        app = app_with(
+            create_sse_router(
+                make_manager(), "/notes/{note_id}/events", initial_event=lambda: found
+            )
+        )
+        stream = await connect(app, "/notes/7/events")
+
+        with pytest.raises(InvalidEventError):
+            await stream.until_end()
+        assert stream.status == 500
+
+
+class TestHead:
+    async def test_head_ends_at_once_without_a_session(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+
+        stream = await connect(app, "/notes/7/events", method="HEAD")
+        await stream.until_end()
+
+        assert (stream.status, stream.body) == (200, b"")
+        assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+    async def test_head_is_refused_where_get_is(self, connect):
+        def channel():
+            raise HTTPException(404)
+
+        app = app_with(create_sse_router(make_manager(), "/events", channel=channel))
+
+        assert (await connect(app, "/events", method="HEAD")).status == 404
+
+    async def test_other_methods_are_not_allowed(self, connect):
+        app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
+
+        assert (await connect(app, "/notes/7/events", method="POST")).status == 405
+
+
+class TestTestClient:
+    def test_starlettes_client_reads_a_stream(self):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+
+        @app.post("/notes/{note_id}")
+        async def publish(note_id: str) -> str:
+            return await notes.publish(note_id, Note(text="from a handler"))
+
+        with TestClient(app) as client, client.stream("GET", "/notes/7/events") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "event: stream-open"
+            event_id = client.post("/notes/7").json()
+            received = [next(lines) for _ in range(6)]
+
+        assert received[-2:] == [
+            f"id: {event_id}",
+            'data: {"type":"note","text":"from a handler"}',
+        ]

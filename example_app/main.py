@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -28,7 +28,6 @@ from .database import (
     DiscussionId,
     create_tables,
     engine,
-    existing_discussion,
 )
 
 STATIC = Path(__file__).parent / "static"
@@ -77,8 +76,8 @@ async def list_discussions() -> dict[str, str]:
     return TITLES
 
 
-@app.get("/discussions/{discussion_id}", dependencies=[Depends(existing_discussion)])
-async def page() -> FileResponse:
+@app.get("/discussions/{discussion_id}")
+async def page(_exists: DiscussionId) -> FileResponse:
     return FileResponse(STATIC / "index.html")
 
 

@@ -96,7 +96,7 @@ class Log:
         self.incarnation += 1
         self._entries: deque[Entry] = deque()
         self._floor = top
-        self._gap_reason = before
+        self._gap_reason: ResetReason = before
         self._joined: dict[int, bytes] = {}
         self.nbytes = 0
         self.top = top

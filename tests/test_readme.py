@@ -48,6 +48,17 @@ def test_every_python_snippet_runs_after_those_before_it(redis_url, monkeypatch)
     assert namespace["publisher"] is not None
 
 
+async def test_testing_snippet_passes(monkeypatch):
+    module = types.ModuleType("readme_testing")
+    monkeypatch.setitem(sys.modules, "readme_testing", module)
+    quick_start = snippets("python")[0]
+    [testing] = [code for code in snippets("python") if "SSETestClient" in code]
+    for code in (quick_start, testing):
+        exec(compile(code, "README.md", "exec", dont_inherit=True), module.__dict__)
+
+    await module.test_comment_reaches_the_stream()
+
+
 def test_every_name_of_the_names_table_exists():
     [table] = re.findall(r"## Names\n(.*?)\n## ", README, re.DOTALL)
     called = set(re.findall(r"(\w+)\(", table)) - {"Depends"}

@@ -1,80 +1,200 @@
-const base = location.pathname
-const list = document.querySelector("#comments")
-const state = document.querySelector("#state")
-const form = document.querySelector("#new")
+// One EventSource keeps the whole page up to date; posting and voting are plain requests.
 
-const post = (path, body) =>
-  fetch(`${base}/comments${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  })
+const discussionId = location.pathname.split("/").at(-1);
+const resource = `/discussions/${discussionId}`;
+const element = (id) => document.getElementById(id);
+const list = element("comments");
 
-function button(id, direction) {
-  const made = document.createElement("button")
-  made.dataset[direction] = ""
-  made.onclick = () => post(`/${id}/votes`, { direction })
-  return made
+// -- the stream ---------------------------------------------------------------------------------
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 10_000;
+let delay = FIRST_DELAY;
+let lastEventId = "";
+
+function connect() {
+  const url = new URL(`${resource}/events`, location.href);
+  if (lastEventId) url.searchParams.set("last_event_id", lastEventId);
+  const source = new EventSource(url);
+
+  function listen(name, handle) {
+    source.addEventListener(name, (event) => {
+      lastEventId = event.lastEventId || lastEventId;
+      handle(JSON.parse(event.data));
+    });
+  }
+
+  listen("stream-open", () => {
+    delay = FIRST_DELAY;
+    showConnection("live");
+    showNode();
+  });
+  listen("message", (event) => handlers[event.type]?.(event));
+  // Something was missed and cannot be replayed: a snapshot follows and replaces what is shown.
+  listen("stream-reset", () => list.replaceChildren());
+  listen("stream-close", ({ reconnect }) => {
+    if (!reconnect) source.close();
+    showConnection(reconnect ? "reconnecting" : "ended");
+  });
+
+  source.onerror = () => {
+    showConnection(lastEventId ? "reconnecting" : "connecting");
+    // The browser reconnects by itself after a lost connection, but gives up for good on any
+    // answer other than 200, such as the 503 of a server that is being replaced.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(connect, delay * (0.5 + Math.random()));
+      delay = Math.min(2 * delay, LONGEST_DELAY);
+    }
+  };
 }
 
-function showVotes({ id, up, down }) {
-  const item = document.getElementById(`comment-${id}`)
-  if (!item) return
-  item.querySelector("[data-up]").textContent = `▲ ${up}`
-  item.querySelector("[data-down]").textContent = `▼ ${down}`
+const handlers = {
+  snapshot({ comments, viewers }) {
+    list.replaceChildren();
+    for (const comment of comments) showComment(comment);
+    showViewers(viewers);
+    element("empty").hidden = comments.length > 0;
+  },
+  "comment-added"({ comment }) {
+    showComment(comment).classList.add("new");
+    element("empty").hidden = true;
+  },
+  "votes-changed"({ comment_id, up, down }) {
+    const item = commentItem(comment_id);
+    // comments that are no longer shown get votes too
+    if (item) showVotes(item, { up, down });
+  },
+  "viewers-changed"({ viewers }) {
+    showViewers(viewers);
+  },
+};
+
+// -- what is shown; everything that people wrote goes through textContent -----------------------
+
+function commentItem(id) {
+  return list.querySelector(`:scope > [data-id="${id}"]`);
 }
 
 function showComment(comment) {
-  if (document.getElementById(`comment-${comment.id}`)) return showVotes(comment)
-  const item = document.createElement("li")
-  item.id = `comment-${comment.id}`
-  const author = document.createElement("strong")
-  author.textContent = comment.author
-  const text = document.createElement("p")
-  text.textContent = comment.text
-  item.append(author, text, button(comment.id, "up"), " ", button(comment.id, "down"))
-  list.append(item)
-  showVotes(comment)
+  // a comment can be in the snapshot and in an event published just before it was read
+  const item = commentItem(comment.id) ?? addItem(comment);
+  showVotes(item, comment);
+  return item;
+}
+
+function addItem({ id, author, text, posted_at }) {
+  const item = element("comment").content.cloneNode(true).firstElementChild;
+  item.dataset.id = id;
+  item.querySelector(".author").textContent = author;
+  item.querySelector(".text").textContent = text;
+  showAvatar(item.querySelector(".avatar"), author);
+  const time = item.querySelector("time");
+  time.dateTime = new Date(posted_at * 1000).toISOString();
+  time.title = new Date(posted_at * 1000).toLocaleString();
+  showAge(time);
+  for (const button of item.querySelectorAll(".vote")) {
+    button.onclick = () => send(`/comments/${id}/votes`, { direction: button.dataset.direction });
+  }
+  const older = [...list.children].find((other) => Number(other.dataset.id) < id);
+  list.insertBefore(item, older ?? null);
+  return item;
+}
+
+function showVotes(item, counts) {
+  for (const button of item.querySelectorAll(".vote")) {
+    const output = button.querySelector("output");
+    const count = counts[button.dataset.direction];
+    // counts only grow, so a smaller one is older than what is shown
+    if (count <= Number(output.value)) continue;
+    output.value = count;
+    output.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
+  }
 }
 
 function showViewers(count) {
-  document.querySelector("#viewers").textContent = `${count} viewing`
+  element("viewers").hidden = false;
+  element("viewers").textContent = count === 1 ? "1 user viewing" : `${count} users viewing`;
 }
 
-const show = {
-  snapshot: ({ comments, viewers }) => {
-    list.replaceChildren()
-    comments.forEach(showComment)
-    showViewers(viewers)
-  },
-  "comment-added": ({ comment }) => showComment(comment),
-  "votes-changed": ({ comment_id, up, down }) => showVotes({ id: comment_id, up, down }),
-  "viewers-changed": ({ viewers }) => showViewers(viewers),
+function showConnection(state) {
+  element("connection").dataset.state = state;
+  element("connection").textContent = state;
 }
 
-function setState(name) {
-  state.textContent = name
-  state.className = name
+async function showNode() {
+  const { name, process } = await (await fetch("/node")).json();
+  element("node").textContent = `Served by ${name}, process ${process}`;
 }
 
-function connect() {
-  const source = new EventSource(`${base}/events`)
-  source.addEventListener("stream-open", () => setState("live"))
-  source.onmessage = ({ data }) => {
-    const event = JSON.parse(data)
-    show[event.type](event)
+function showAvatar(avatar, name) {
+  const hue = [...name].reduce((sum, character) => sum * 31 + character.codePointAt(0), 7) % 360;
+  avatar.style.setProperty("--hue", hue);
+  avatar.textContent = [...name.trim()][0]?.toUpperCase() ?? "?";
+}
+
+function showAge(time) {
+  const minutes = Math.round((Date.now() - Date.parse(time.dateTime)) / 60_000);
+  const [age, unit] =
+    minutes < 60 ? [minutes, "minute"]
+    : minutes < 1440 ? [Math.round(minutes / 60), "hour"]
+    : [Math.round(minutes / 1440), "day"];
+  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+  time.textContent = age < 1 ? "just now" : format.format(-age, unit);
+}
+
+setInterval(() => document.querySelectorAll("time").forEach(showAge), 30_000);
+
+// -- what the visitor does ----------------------------------------------------------------------
+
+async function send(path, body) {
+  element("problem").textContent = "";
+  try {
+    const response = await fetch(resource + path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (response.ok) return true;
+  } catch {
+    // no connection: the same message
   }
-  source.onerror = () => {
-    setState("reconnecting")
-    // an answer such as 503 ends an EventSource for good
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000 + 2000 * Math.random())
-  }
+  element("problem").textContent = "That did not reach the server. Try again.";
+  return false;
 }
 
-form.onsubmit = (submitted) => {
-  submitted.preventDefault()
-  const { author, text } = Object.fromEntries(new FormData(form))
-  post("", { author, text })
-  form.elements.text.value = ""
+const author = element("author");
+const text = element("text");
+const guests = ["Otter", "Heron", "Lynx", "Marten", "Finch", "Badger", "Swift", "Hare"];
+// each tab is somebody else, so that one person can try the page with two windows
+author.value =
+  sessionStorage.getItem("author") ?? guests[Math.floor(Math.random() * guests.length)];
+author.oninput = () => {
+  sessionStorage.setItem("author", author.value);
+  showAvatar(element("own-avatar"), author.value);
+};
+author.oninput();
+
+text.onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  element("composer").requestSubmit();
+};
+
+element("composer").onsubmit = async (event) => {
+  event.preventDefault();
+  const comment = { author: author.value, text: text.value };
+  if (await send("/comments", comment)) text.value = "";
+};
+
+const titles = await (await fetch("/discussions")).json();
+element("title").textContent = titles[discussionId];
+document.title = `${titles[discussionId]} · Live discussions`;
+for (const [id, title] of Object.entries(titles)) {
+  const link = document.createElement("a");
+  link.href = `/discussions/${id}`;
+  link.textContent = title;
+  if (id === discussionId) link.setAttribute("aria-current", "page");
+  element("discussions").append(link);
 }
-connect()
+
+connect();

@@ -1,0 +1,26 @@
+import { useState } from "react";
+import { useSSEConnection } from "fastapi-sse-channels/react";
+import { eventsOf, type DiscussionEvent } from "./api.js";
+import type { LiveProps } from "./Discussion.js";
+
+/** Keeps what events say in a state of its own. */
+export function Viewers({ discussionId, live }: LiveProps) {
+  const [viewers, setViewers] = useState(0);
+  const [drops, setDrops] = useState(0);
+  const { connected } = useSSEConnection<DiscussionEvent>({
+    endpoint: eventsOf(discussionId),
+    onEvent(event) {
+      if (event.type === "snapshot" || event.type === "viewers-changed") setViewers(event.viewers);
+    },
+    onConnectionChange(connected) {
+      if (!connected) setDrops((count) => count + 1);
+    },
+    onError: (error) => console.warn(error.message),
+    enabled: live,
+  });
+  return (
+    <span role="status" aria-label="viewers" data-drops={drops}>
+      {connected ? `${viewers} viewing` : live ? "connecting…" : "paused"}
+    </span>
+  );
+}

@@ -1,0 +1,29 @@
+"""Follow a channel from another Python program, over httpx: `fastapi-sse-channels[client]`.
+
+The wire is that of any server-sent events. What `connect` adds: it resumes after the last event
+whenever the connection is lost, notices sockets that have gone silent, validates every event, and
+never hides that events were missed.
+"""
+
+from ._connection import Connection, connect
+from ._errors import ContentTypeError, StreamRefusedError, UnauthorizedError
+from ._state import InvalidPolicy
+from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
+from ._sync_connection import SyncConnection, connect_sync
+
+__all__ = [
+    "Closed",
+    "Connecting",
+    "Connection",
+    "ContentTypeError",
+    "InvalidPolicy",
+    "Open",
+    "Status",
+    "StreamRefusedError",
+    "SyncConnection",
+    "UnauthorizedError",
+    "WaitReason",
+    "Waiting",
+    "connect",
+    "connect_sync",
+]

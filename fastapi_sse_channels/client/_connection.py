@@ -1,0 +1,259 @@
+"""The asynchronous connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random as random_module
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from typing_extensions import TypeForm
+
+from .._errors import ConfigurationError
+from ._httpx import httpx
+from ._request import TRANSIENT, check_permanent, request_headers, shown, stream_timeout
+from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
+from ._status import Status, Waiting
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+AsyncHeaders = (
+    Mapping[str, str] | Callable[[], Mapping[str, str]] | Callable[[], Awaitable[Mapping[str, str]]]
+)
+
+
+def connect(
+    url: str | httpx.URL,
+    event_type: TypeForm[T],
+    *,
+    last_event_id: str | None = None,
+    headers: AsyncHeaders | None = None,
+    client: httpx.AsyncClient | None = None,
+    on_invalid: InvalidPolicy = "raise",
+    on_unknown: InvalidPolicy = "skip",
+    on_status: Callable[[Status], object] | None = None,
+    stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    random: Callable[[], float] = random_module.random,
+) -> Connection[T]:
+    """Follow a channel over HTTP; enter what is returned with `async with`, then iterate over it.
+
+    Args:
+        url: The stream; relative to the `base_url` of `client`, where that has one.
+        event_type: The union of the server's `ChannelManager`, or one model.
+        last_event_id: Go on after this event instead of now; see `Connection.last_event_id`.
+        headers: More headers, or a function that returns them, `async` or not. It is called before
+            every attempt, and once more after a 401 or 403; an `httpx.TransportError` or `OSError`
+            that it raises counts as a failed attempt.
+        client: Used instead of one of the connection's own, and left open. Its read timeout
+            does not apply.
+        on_invalid: What to do about data that does not validate: raise `InvalidEventError`, or
+            log and skip it.
+        on_unknown: The same about an event whose name the union does not have. A server may
+            learn new events before its clients do, so the default is to skip them.
+        on_status: Called with every new status.
+        stall_timeout: Seconds without a byte after which to connect anew, until the server tells
+            its ping interval; from then on three of those.
+        sleep: Waits for a number of seconds.
+        random: Returns a number from 0 to 1, for the jitter.
+
+    Raises:
+        ConfigurationError: The union cannot work; the message names the fix.
+    """
+    options = Options(
+        on_invalid=on_invalid,
+        on_unknown=on_unknown,
+        on_status=on_status,
+        stall_timeout=stall_timeout,
+        random=random,
+    )
+    state = StreamState(event_type, last_event_id=last_event_id, options=options)
+    return Connection(state, url, headers=headers, client=client, sleep=sleep)
+
+
+class Connection(Generic[T]):
+    """Events of one stream, over as many requests as it takes.
+
+    Iteration ends when the server says that there is nothing more to come. It raises
+    `StreamResetError` once where events were missed, and can then be continued, as the iteration
+    of a `Subscription` can. A call of `anext` that is cancelled loses nothing.
+    """
+
+    def __init__(
+        self,
+        state: StreamState[T],
+        url: str | httpx.URL,
+        *,
+        headers: AsyncHeaders | None,
+        client: httpx.AsyncClient | None,
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """Use `connect`."""
+        self._state = state
+        self._url = httpx.URL(url)
+        self._headers = headers
+        self._given_client = client
+        self._sleep = sleep
+        self._client: httpx.AsyncClient | None = None
+        self._response: httpx.Response | None = None
+        self._chunks: AsyncGenerator[bytes] | None = None
+        self._step: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        """Show where it leads and how it stands."""
+        return f"<Connection {shown(self._url)} {self._state.status}>"
+
+    async def __aenter__(self) -> Connection[T]:
+        """Connect; what is published from here on is not missed.
+
+        Goes on trying while the server is away; give it a time limit with `asyncio.timeout`.
+
+        Raises:
+            StreamRefusedError: There is no such stream for this client.
+            ConfigurationError: The request cannot be sent.
+        """
+        self._client = self._given_client or httpx.AsyncClient(follow_redirects=True)
+        try:
+            while not self._state.open():
+                await self._advance()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        await self.aclose()
+
+    def __aiter__(self) -> Connection[T]:
+        """Iterate over the events."""
+        return self
+
+    async def __anext__(self) -> T:
+        """Return the next event.
+
+        Raises:
+            StreamResetError: Events were missed; raised once for each hole.
+            InvalidEventError: What was received is not an event of the union. The next call goes
+                on after it.
+            StreamRefusedError: The server no longer has this stream for this client.
+        """
+        while (event := self._state.take()) is None:
+            if self._state.is_closed:
+                await self._drop()
+                raise StopAsyncIteration
+            await self._advance()
+        return event
+
+    @property
+    def status(self) -> Status:
+        """Where the connection stands."""
+        return self._state.status
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id to go on from in a later connection.
+
+        That of the last event returned, so it is safe to store it once the event is dealt with.
+        """
+        return self._state.last_event_id or None
+
+    async def aclose(self) -> None:
+        """End the connection; an iteration that waits ends."""
+        self._state.close()
+        if (step := self._step) is not None:
+            step.cancel()
+            await asyncio.wait([step])
+            if not step.cancelled():
+                step.exception()  # nobody is left to hear of it
+        await self._drop()
+        if self._client is not None and self._given_client is None:
+            await self._client.aclose()
+
+    async def _advance(self) -> None:
+        """Take the next step, in a task that survives the cancellation of who waits for it."""
+        if self._step is None:
+            self._step = asyncio.create_task(self._take_step())
+        step = self._step
+        await asyncio.wait([step])
+        self._step = None
+        if not step.cancelled():
+            step.result()
+
+    async def _take_step(self) -> None:
+        if isinstance(self._state.status, Waiting):
+            await self._drop()
+            await self._sleep(self._state.status.delay)
+        if self._chunks is None:
+            await self._drop()
+            await self._request()
+        else:
+            await self._read(self._chunks)
+
+    async def _request(self) -> None:
+        own = self._state.begin()
+        try:
+            async with asyncio.timeout(self._state.stall_after):
+                response = await self._send(own)
+                if response.status_code in UNAUTHORIZED and callable(self._headers):
+                    await response.aclose()
+                    response = await self._send(own)
+        except TimeoutError:
+            self._state.lose("stall")
+        except TRANSIENT as error:
+            check_permanent(error)
+            self._state.lose("network", repr(error))
+        else:
+            self._response = response
+            url = shown(response.url)
+            if self._state.respond(url, response.status_code, response.headers):
+                self._chunks = cast("AsyncGenerator[bytes]", response.aiter_bytes())
+
+    async def _send(self, own: Mapping[str, str]) -> httpx.Response:
+        client = self._client
+        if client is None:
+            msg = "nothing is open yet; use `async with connect(…) as events:`"
+            raise ConfigurationError(msg)
+        headers = self._headers
+        given = headers if headers is None or isinstance(headers, Mapping) else headers()
+        if isinstance(given, Awaitable):
+            given = await given
+        request = client.build_request(
+            "GET",
+            self._url,
+            headers=request_headers(own, given),
+            timeout=stream_timeout(client.timeout, None),
+        )
+        return await client.send(request, stream=True)
+
+    async def _read(self, chunks: AsyncGenerator[bytes]) -> None:
+        try:
+            async with asyncio.timeout(self._state.stall_after):
+                chunk = await anext(chunks, b"")
+        except TimeoutError:
+            self._state.lose("stall")
+        except TRANSIENT as error:
+            self._state.lose("network", repr(error))
+        else:
+            if chunk:
+                self._state.feed(chunk)
+            else:
+                self._state.lose("end")
+
+    async def _drop(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        response, self._response = self._response, None
+        # it is being given up because it failed, so it may fail here too
+        with contextlib.suppress(*TRANSIENT):
+            if chunks is not None:
+                await chunks.aclose()
+            if response is not None:
+                await response.aclose()

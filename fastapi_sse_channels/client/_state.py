@@ -1,0 +1,361 @@
+"""What a connection decides; the two drivers, asynchronous and not, only carry it out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+
+from typing_extensions import TypeForm
+
+from .._errors import InvalidEventError, StreamResetError
+from .._events import EventSchema
+from .._parser import CommentFrame, EventFrame, Frame, IdFrame, Parser, RetryFrame
+from ._backoff import backoff, retry_after
+from ._errors import ContentTypeError, StreamRefusedError, UnauthorizedError
+from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
+
+if TYPE_CHECKING:
+    from .._log import ResetReason
+
+T = TypeVar("T")
+InvalidPolicy = Literal["raise", "skip"]
+
+logger = logging.getLogger("fastapi_sse_channels.client")
+
+DEFAULT_STALL_TIMEOUT = 45.0
+UNAUTHORIZED = frozenset({401, 403})
+
+_DEFAULT_RETRY = 2.0
+_PINGS_BEFORE_STALL = 3
+_RETRYABLE = frozenset({408, 425, 429})
+_OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
+_CONTROL_PREFIX = "stream-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the callers of `connect` and `connect_sync` decide; see there."""
+
+    on_invalid: InvalidPolicy = "raise"
+    on_unknown: InvalidPolicy = "skip"
+    on_status: Callable[[Status], object] | None = None
+    stall_timeout: float = DEFAULT_STALL_TIMEOUT
+    random: Callable[[], float] = random.random
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is known of one request and its response.
+
+    Attributes:
+        sent_id: The last event id that was sent.
+        is_resumable: Whether something is missed unless the stream resumes.
+        stall_after: Seconds without a byte after which the socket is given up.
+        is_reset_owed: The stream did not resume, and the caller does not know yet.
+        is_reset_told: The caller knows; a reason that comes later is no second reset.
+    """
+
+    sent_id: str
+    is_resumable: bool
+    stall_after: float | None
+    is_reset_owed: bool = False
+    is_reset_told: bool = False
+
+
+class StreamState(Generic[T]):
+    """The rules of resuming, waiting and ending. Does no I/O.
+
+    Attributes:
+        status: Where the connection stands.
+        last_event_id: The id of the last event handed out, `""` before the first.
+    """
+
+    def __init__(
+        self, event_type: TypeForm[T], *, last_event_id: str | None, options: Options
+    ) -> None:
+        """Check the event union.
+
+        Raises:
+            ConfigurationError: The union cannot work; the message names the fix.
+        """
+        # no limit: what a server sends it has already taken as an event
+        self._schema = EventSchema(event_type, max_event_bytes=2**63)
+        self._options = options
+        self.status: Status = Connecting()
+        self.last_event_id = last_event_id or ""
+        self._frames: deque[Frame] = deque()
+        self._parser = Parser()
+        self._retry = _DEFAULT_RETRY
+        self._failures = 0
+        self._was_open = False
+        self._attempt = self._new_attempt()
+
+    @property
+    def stall_after(self) -> float | None:
+        """Seconds without a byte after which to give the socket up; `None` for never."""
+        return self._attempt.stall_after
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there will be no further attempt."""
+        return isinstance(self.status, Closed)
+
+    def begin(self) -> dict[str, str]:
+        """Begin an attempt, and return the headers of its request."""
+        self._attempt = self._new_attempt()
+        self._parser = Parser(self.last_event_id)
+        self._frames.clear()
+        self._tell(Connecting())
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self.last_event_id:
+            headers["Last-Event-ID"] = self.last_event_id
+        return headers
+
+    def respond(self, url: str, status_code: int, headers: Any) -> bool:
+        """Take the head of the response.
+
+        Args:
+            url: For messages.
+            status_code: The HTTP status.
+            headers: A mapping of any case.
+
+        Returns:
+            Whether to read the body.
+
+        Raises:
+            StreamRefusedError: No further attempt would be answered otherwise.
+        """
+        content_type = headers.get("content-type") or "no content type"
+        is_stream = content_type.partition(";")[0].strip().lower() == "text/event-stream"
+        if status_code == _OK and is_stream:
+            return True
+        if status_code == _NO_CONTENT:
+            self.close("ended")
+        elif status_code == _OK:
+            self.close("content-type")
+            raise ContentTypeError(status_code, _not_a_stream(url, content_type))
+        elif status_code in _RETRYABLE or status_code >= _SERVER_ERRORS:
+            wait = retry_after(headers.get("retry-after"), time.time())
+            self.lose("http", f"answered {status_code}", at_least=wait)
+        elif status_code in UNAUTHORIZED:
+            self.close("unauthorized")
+            raise UnauthorizedError(status_code, _unauthorized(url, status_code))
+        else:
+            self.close("refused")
+            raise StreamRefusedError(status_code, _refused(url, status_code))
+        return False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes of the body."""
+        self._frames.extend(self._parser.feed(chunk))
+
+    def open(self) -> bool:
+        """Take what comes before the first event.
+
+        Returns:
+            Whether the stream has begun, or will never.
+        """
+        while self._frames and _is_preamble(self._frames[0]):
+            self._take(self._frames.popleft())
+        return bool(self._frames) or isinstance(self.status, Open | Closed)
+
+    def take(self) -> T | None:
+        """Return the next event of what was received, or `None` for lack of one.
+
+        Raises:
+            StreamResetError: Events were missed.
+            InvalidEventError: Something that is not an event of the union was received.
+        """
+        while self._frames:
+            event = self._take(self._frames.popleft())
+            if event is not None:
+                return event
+        self._tell_reset()
+        return None
+
+    def lose(self, reason: WaitReason, detail: object = "", *, at_least: float = 0.0) -> None:
+        """End the attempt, and wait for the next.
+
+        Args:
+            reason: See `Waiting`.
+            detail: For the log.
+            at_least: Seconds that the server asked for.
+        """
+        random = self._options.random
+        # what a server asks for is the same for every client: spread too, but only upwards
+        asked = at_least * (1 + random() / 2)
+        delay = max(backoff(self._retry, self._failures, random), asked)
+        self._failures += 1
+        self._frames.clear()
+        logger.info("stream lost (%s) %s; next attempt in %.1f s", reason, detail, delay)
+        self._tell(Waiting(delay, reason))
+
+    def close(self, reason: str = "caller") -> None:
+        """End the connection for good."""
+        self._frames.clear()
+        if not self.is_closed:
+            self._tell(Closed(reason))
+
+    def _new_attempt(self) -> _Attempt:
+        # until the stream is open no pings are sent, so the last stream's interval says nothing
+        return _Attempt(
+            sent_id=self.last_event_id,
+            is_resumable=self._was_open or bool(self.last_event_id),
+            stall_after=self._options.stall_timeout,
+        )
+
+    def _tell(self, status: Status) -> None:
+        is_new = status != self.status or isinstance(status, Connecting)
+        self.status = status
+        if is_new and self._options.on_status is not None:
+            self._options.on_status(status)
+
+    def _take(self, frame: Frame) -> T | None:
+        if isinstance(frame, RetryFrame):
+            self._retry = frame.milliseconds / 1000
+            return None
+        if isinstance(frame, EventFrame) and frame.name.startswith(_CONTROL_PREFIX):
+            self.last_event_id = frame.event_id
+            self._control(frame.name, _json_object(frame.data))
+            return None
+        # a server that says nothing about it is believed to have honoured the id
+        if not isinstance(self.status, Open):
+            self._opened(resumed=bool(self._attempt.sent_id))
+        if isinstance(frame, CommentFrame):
+            return None
+        if self._attempt.is_reset_owed:
+            # the frame stays: iterating on begins with it
+            self._frames.appendleft(frame)
+            self._tell_reset()
+        self.last_event_id = frame.event_id
+        if isinstance(frame, IdFrame):
+            return None
+        self._attempt.is_reset_told = False
+        self._failures = 0
+        return self._decode(frame.data)
+
+    def _control(self, name: str, content: dict[str, Any]) -> None:
+        match name:
+            case "stream-open":
+                self._failures = 0
+                self._set_ping_interval(content.get("ping_interval", ...))
+                self._opened(resumed=content.get("resumed") is True)
+            case "stream-reset":
+                self._reset(str(content.get("reason", "unresumed")))
+            case "stream-close":
+                self._closed(str(content.get("reason", "ended")), content.get("reconnect"))
+            case _:
+                logger.debug("%s is not known to this version", name)
+
+    def _opened(self, *, resumed: bool) -> None:
+        self._was_open = True
+        # owed, not yet told: the server's reason may be the next frame
+        self._attempt.is_reset_owed = self._attempt.is_resumable and not resumed
+        self._tell(Open(resumed))
+
+    def _closed(self, reason: str, reconnect: object) -> None:
+        self._frames.clear()
+        owed = self._attempt.is_reset_owed
+        if reconnect is False:
+            self.close(reason)
+        else:
+            self.lose("close", reason)
+        if owed:
+            self._tell_reset()
+
+    def _set_ping_interval(self, interval: object) -> None:
+        if interval is None:
+            # pings are switched off, and silence proves nothing
+            self._attempt.stall_after = None
+        elif isinstance(interval, int | float) and interval > 0:
+            self._attempt.stall_after = _PINGS_BEFORE_STALL * interval
+
+    def _reset(self, reason: str) -> None:
+        told = self._attempt.is_reset_told
+        self._attempt.is_reset_owed = self._attempt.is_reset_told = False
+        if not isinstance(self.status, Open):
+            self._attempt.is_resumable = False
+            self._opened(resumed=False)
+        if not told:
+            raise self._reset_error(reason)
+
+    def _tell_reset(self) -> None:
+        if self._attempt.is_reset_owed:
+            self._attempt.is_reset_owed = False
+            self._attempt.is_reset_told = True
+            raise self._reset_error("unresumed")
+
+    def _reset_error(self, reason: str) -> StreamResetError:
+        # beyond the reasons of this version: those of a newer server, and `unresumed`
+        return StreamResetError(cast("ResetReason", reason), self.last_event_id)
+
+    def _decode(self, data: str) -> T | None:
+        try:
+            return self._schema.decode(data.encode())
+        except InvalidEventError as error:
+            name = _json_object(data).get(self._schema.discriminator)
+            if isinstance(name, str) and name not in self._schema.names:
+                policy, problem = self._options.on_unknown, self._unknown(name)
+            else:
+                policy, problem = self._options.on_invalid, _invalid(error)
+            if policy == "raise":
+                raise InvalidEventError(problem) from error
+            logger.warning("skipped: %s", problem)
+            return None
+
+    def _unknown(self, name: str) -> str:
+        names = ", ".join(self._schema.names)
+        return (
+            f"{name!r} is not an event of this union ({names}); update the union, or pass "
+            "on_unknown='skip'"
+        )
+
+
+def _is_preamble(frame: Frame) -> bool:
+    if isinstance(frame, EventFrame):
+        return frame.name == "stream-open"
+    return isinstance(frame, RetryFrame | CommentFrame)
+
+
+def _json_object(data: str) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _invalid(error: InvalidEventError) -> str:
+    return (
+        f"received what is not an event of this union: {error}\nIterating on goes on after it; "
+        "pass on_invalid='skip' to be spared such events"
+    )
+
+
+def _not_a_stream(url: str, content_type: str) -> str:
+    return (
+        f"{url} answered with {content_type}, not with text/event-stream; check the path, and "
+        "whether a proxy or a login page answers in its place"
+    )
+
+
+def _unauthorized(url: str, status_code: int) -> str:
+    return (
+        f"{url} answered {status_code}; pass credentials that may read it, as headers={{…}} or as "
+        "a function that returns fresh ones for every attempt"
+    )
+
+
+def _refused(url: str, status_code: int) -> str:
+    if status_code in _REDIRECTIONS:
+        return (
+            f"{url} answered {status_code}; use the URL it leads to, or pass a client with "
+            "follow_redirects=True"
+        )
+    return f"{url} answered {status_code}, which another attempt would not change; check the URL"

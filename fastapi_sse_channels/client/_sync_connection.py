@@ -1,0 +1,255 @@
+"""The blocking connection, for scripts and threads."""
+
+from __future__ import annotations
+
+import contextlib
+import random as random_module
+import threading
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from typing_extensions import TypeForm
+
+from .._errors import ConfigurationError
+from ._httpx import httpx
+from ._request import TRANSIENT, check_permanent, request_headers, shown, stream_timeout
+from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
+from ._status import Status, Waiting, WaitReason
+from ._watchdog import Watchdog, cut
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+
+
+def connect_sync(
+    url: str | httpx.URL,
+    event_type: TypeForm[T],
+    *,
+    last_event_id: str | None = None,
+    headers: Headers | None = None,
+    client: httpx.Client | None = None,
+    on_invalid: InvalidPolicy = "raise",
+    on_unknown: InvalidPolicy = "skip",
+    on_status: Callable[[Status], object] | None = None,
+    stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    sleep: Callable[[float], object] | None = None,
+    random: Callable[[], float] = random_module.random,
+) -> SyncConnection[T]:
+    """Follow a channel without an event loop; enter with `with`, then iterate.
+
+    Args:
+        url: See `connect`, and so for all but the following.
+        event_type: See `connect`.
+        last_event_id: See `connect`.
+        headers: More headers, or a function that returns them.
+        client: Used instead of one of the connection's own, and left open. A client made with
+            `http2=True` loses its other streams of a connection that has gone silent.
+        on_invalid: See `connect`.
+        on_unknown: See `connect`.
+        on_status: See `connect`.
+        stall_timeout: See `connect`.
+        sleep: Waits for a number of seconds; by default a wait that `close` ends.
+        random: See `connect`.
+
+    Raises:
+        ConfigurationError: The union cannot work; the message names the fix.
+    """
+    options = Options(
+        on_invalid=on_invalid,
+        on_unknown=on_unknown,
+        on_status=on_status,
+        stall_timeout=stall_timeout,
+        random=random,
+    )
+    state = StreamState(event_type, last_event_id=last_event_id, options=options)
+    return SyncConnection(state, url, headers=headers, client=client, sleep=sleep)
+
+
+class SyncConnection(Generic[T]):
+    """Events of one stream, over as many requests as it takes; see `Connection`.
+
+    To be iterated by one thread. Any thread may `close` it, which ends the iteration: at once
+    while the stream is open or the next attempt is waited for.
+    """
+
+    def __init__(
+        self,
+        state: StreamState[T],
+        url: str | httpx.URL,
+        *,
+        headers: Headers | None,
+        client: httpx.Client | None,
+        sleep: Callable[[float], object] | None,
+    ) -> None:
+        """Use `connect_sync`."""
+        self._state = state
+        self._url = httpx.URL(url)
+        self._headers = headers
+        self._given_client = client
+        self._closing = threading.Event()
+        self._sleep = sleep or self._closing.wait
+        self._client: httpx.Client | None = None
+        self._response: httpx.Response | None = None
+        self._chunks: Generator[bytes] | None = None
+        self._watchdog = Watchdog()
+
+    def __repr__(self) -> str:
+        """Show where it leads and how it stands."""
+        return f"<SyncConnection {shown(self._url)} {self._state.status}>"
+
+    def __enter__(self) -> SyncConnection[T]:
+        """Connect; what is published from here on is not missed.
+
+        Goes on trying while the server is away.
+
+        Raises:
+            StreamRefusedError: There is no such stream for this client.
+            ConfigurationError: The request cannot be sent.
+        """
+        self._client = self._given_client or httpx.Client(follow_redirects=True)
+        try:
+            while not self._state.open():
+                self._advance()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self._end()
+
+    def __iter__(self) -> SyncConnection[T]:
+        """Iterate over the events."""
+        return self
+
+    def __next__(self) -> T:
+        """Return the next event.
+
+        Raises:
+            StreamResetError: Events were missed; raised once for each hole.
+            InvalidEventError: What was received is not an event of the union. The next call goes
+                on after it.
+            StreamRefusedError: The server no longer has this stream for this client.
+        """
+        while (event := self._state.take()) is None:
+            if self._state.is_closed:
+                self._drop()
+                raise StopIteration
+            self._advance()
+        return event
+
+    @property
+    def status(self) -> Status:
+        """Where the connection stands."""
+        return self._state.status
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id to go on from in a later connection; see `Connection.last_event_id`."""
+        return self._state.last_event_id or None
+
+    def close(self) -> None:
+        """End the iteration, from any thread; leaving the `with` block frees the rest."""
+        self._closing.set()
+        response = self._response
+        if response is not None:
+            cut(response)
+
+    def _advance(self) -> None:
+        if isinstance(self._state.status, Waiting):
+            self._drop()
+            self._sleep(self._state.status.delay)
+        if not self._closing.is_set():
+            if self._chunks is None or self._response is None:
+                self._drop()
+                self._request()
+            else:
+                self._read(self._response, self._chunks)
+        if self._closing.is_set():
+            self._state.close()
+
+    def _request(self) -> None:
+        own = self._state.begin()
+        try:
+            response = self._send(own)
+            if response.status_code in UNAUTHORIZED and callable(self._headers):
+                response.close()
+                response = self._send(own)
+        except httpx.ReadTimeout:
+            self._lose("stall")
+        except TRANSIENT as error:
+            check_permanent(error)
+            self._lose("network", error)
+        else:
+            self._response = response
+            url = shown(response.url)
+            if self._state.respond(url, response.status_code, response.headers):
+                self._chunks = cast("Generator[bytes]", response.iter_bytes())
+
+    def _send(self, own: Mapping[str, str]) -> httpx.Response:
+        client = self._client
+        if client is None:
+            msg = "nothing is open yet; use `with connect_sync(…) as events:`"
+            raise ConfigurationError(msg)
+        headers = self._headers
+        given = headers if headers is None or isinstance(headers, Mapping) else headers()
+        request = client.build_request(
+            "GET",
+            self._url,
+            headers=request_headers(own, given),
+            timeout=stream_timeout(client.timeout, self._state.stall_after),
+        )
+        response = client.send(request, stream=True)
+        # for the head of the response only; from here on the watchdog knows better
+        request.extensions["timeout"]["read"] = None
+        return response
+
+    def _read(self, response: httpx.Response, chunks: Generator[bytes]) -> None:
+        chunk, failure = b"", None
+        self._watchdog.watch(response, self._state.stall_after)
+        try:
+            chunk = next(chunks, b"")
+        except TRANSIENT as error:
+            failure = error
+        has_stalled = self._watchdog.rest()
+        if chunk:
+            self._state.feed(chunk)
+        elif has_stalled:
+            self._lose("stall")
+        elif failure is not None:
+            self._lose("network", failure)
+        else:
+            self._lose("end")
+
+    def _lose(self, reason: WaitReason, error: Exception | None = None) -> None:
+        if self._closing.is_set():
+            self._state.close()
+        else:
+            self._state.lose(reason, "" if error is None else repr(error))
+
+    def _drop(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        response, self._response = self._response, None
+        # it is being given up because it failed, so it may fail here too
+        with contextlib.suppress(*TRANSIENT):
+            if chunks is not None:
+                chunks.close()
+            if response is not None:
+                response.close()
+
+    def _end(self) -> None:
+        self._closing.set()
+        self._state.close()
+        self._watchdog.stop()
+        self._drop()
+        if self._client is not None and self._given_client is None:
+            self._client.close()

@@ -1,0 +1,87 @@
+"""A time limit for blocking reads that is set anew while they go on.
+
+httpx fixes its read timeout when the request is sent; what limit a stream needs is said in its
+first frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._httpx import httpx
+
+
+class Watchdog:
+    """Cuts a response's connection when a read takes too long, from a thread of its own."""
+
+    def __init__(self) -> None:
+        """Create one that watches nothing; its thread starts with the first read."""
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._response: httpx.Response | None = None
+        self._deadline = 0.0
+        self._is_stopped = False
+        self._has_cut = False
+
+    def watch(self, response: httpx.Response, seconds: float | None) -> None:
+        """Watch one read.
+
+        Args:
+            response: What is read.
+            seconds: How long it may take; `None` for any time.
+        """
+        self._has_cut = False
+        if seconds is None:
+            return
+        with self._changed:
+            self._response = response
+            self._deadline = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def rest(self) -> bool:
+        """Watch nothing until the next read.
+
+        Returns:
+            Whether the last one was cut off.
+        """
+        with self._changed:
+            self._response = None
+            return self._has_cut
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._is_stopped:
+                if self._response is None:
+                    self._changed.wait()
+                elif (left := self._deadline - time.monotonic()) > 0:
+                    self._changed.wait(left)
+                else:
+                    self._has_cut = True
+                    cut(self._response)
+                    self._response = None
+
+
+def cut(response: httpx.Response) -> None:
+    """End a connection that another thread reads from; that thread then reads its end."""
+    stream = response.extensions.get("network_stream")
+    connection = None if stream is None else stream.get_extra_info("socket")
+    if isinstance(connection, socket.socket):
+        with contextlib.suppress(OSError):
+            # past the TLS layer, whose state belongs to the reading thread
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,0 +1,31 @@
+"""Test applications that stream, in the test's own event loop and without a server.
+
+No call waits for ever: each has a time limit, and says what it got until then.
+"""
+
+from ._client import HTTPResponse, SSETestClient
+from ._errors import (
+    StreamAssertionError,
+    StreamEndedError,
+    StreamTimeoutError,
+    UnexpectedEventError,
+    UnexpectedResponseError,
+)
+from ._recording import RecordingPublisher
+from ._stream import SSETestStream, StreamClose, StreamOpen
+from ._waiting import wait_for_sessions
+
+__all__ = [
+    "HTTPResponse",
+    "RecordingPublisher",
+    "SSETestClient",
+    "SSETestStream",
+    "StreamAssertionError",
+    "StreamClose",
+    "StreamEndedError",
+    "StreamOpen",
+    "StreamTimeoutError",
+    "UnexpectedEventError",
+    "UnexpectedResponseError",
+    "wait_for_sessions",
+]

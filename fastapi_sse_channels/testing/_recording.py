@@ -1,0 +1,96 @@
+"""A publisher for tests of what is published, without streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import TypeAdapter
+
+from .._keys import checked_resource_id
+from .._publisher import Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from .._manager import ChannelManager
+
+T = TypeVar("T")
+
+
+class RecordingPublisher(Publisher[T]):
+    """Checks events as the real publisher does, and keeps them instead of sending them.
+
+    Used as `app.dependency_overrides[manager.publisher] = lambda: recorder`.
+
+    Attributes:
+        published: The resource id and the event of each publish, in order.
+    """
+
+    def __init__(self, manager: ChannelManager[T]) -> None:
+        """Stand in for the publisher of a manager."""
+        self._manager = manager
+        self._adapter: TypeAdapter[T] = TypeAdapter(manager.schema.event_type)
+        self._ids: dict[tuple[str, str], str] = {}
+        self.published: list[tuple[str, T]] = []
+
+    def __repr__(self) -> str:
+        """Show how much was recorded."""
+        return f"<RecordingPublisher of {self._manager!r} published={len(self.published)}>"
+
+    async def publish(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        *,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Record an event.
+
+        Returns:
+            An id that no stream knows.
+
+        Raises:
+            InvalidEventError: The manager would refuse it.
+            InvalidResourceIdError: The id cannot name a channel.
+        """
+        return self._record(resource_id, event, idempotency_key)
+
+    def publish_sync(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        *,
+        idempotency_key: str | None = None,
+    ) -> str:
+        """Record an event; see `publish`."""
+        return self._record(resource_id, event, idempotency_key)
+
+    def events(self, resource_id: str | int | UUID) -> list[T]:
+        """Return what was published to one resource, in order."""
+        wanted = checked_resource_id(resource_id)
+        return [event for found, event in self.published if found == wanted]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.published.clear()
+        self._ids.clear()
+
+    def _record(
+        self,
+        resource_id: str | int | UUID,
+        event: T | Mapping[str, object],
+        idempotency_key: str | None,
+    ) -> str:
+        resource = checked_resource_id(resource_id)
+        # encoded too: much of what is refused only shows then
+        self._manager.schema.encode(event)
+        key = None if idempotency_key is None else (resource, idempotency_key)
+        if key in self._ids:
+            return self._ids[key]
+        model = self._manager.schema.validate(event).model_copy(deep=True)
+        self.published.append((resource, self._adapter.validate_python(model)))
+        event_id = f"recorded.{len(self.published)}"
+        if key is not None:
+            self._ids[key] = event_id
+        return event_id

@@ -1,0 +1,193 @@
+"""What the client's tests share: a restartable application, and a server that follows a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+from fastapi_sse_channels.client import SyncConnection, Waiting, connect, connect_sync
+
+APPS = Path(__file__).parent / "apps"
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.fixture
+def serve_numbers(serve):
+    """Start `apps/restartable.py`; keyword arguments are its environment."""
+
+    def start(port=None, **env):
+        return serve("restartable:app", port=port, env={"PYTHONPATH": str(APPS), **env})
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def numbers_url(serve_shared):
+    """A server whose streams need the token `secret` where they are guarded."""
+    return serve_shared("restartable:app", env={"PYTHONPATH": str(APPS), "TOKEN": "secret"}).url
+
+
+class Talk:
+    """One connection of a scripted server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def head(self) -> None:
+        await self.send(HEAD)
+
+    async def open(self, event_id="a.1", *, resumed=False, ping="null", retry=100) -> None:
+        """Send the head of the response and a `stream-open`."""
+        resumed = "true" if resumed else "false"
+        data = f'{{"protocol":1,"resumed":{resumed},"ping_interval":{ping}}}'
+        frame = f"event: stream-open\nid: {event_id}\nretry: {retry}\ndata: {data}\n\n"
+        await self.send(HEAD + frame.encode())
+
+    async def event(self, number: int, event_id: str | None = None) -> None:
+        data = f'data: {{"type":"number","number":{number}}}\n\n'
+        await self.send(f"id: {event_id or f'a.{number}'}\n{data}".encode())
+
+    async def silence(self) -> None:
+        """Keep the connection open until the client leaves."""
+        await self._reader.read()
+
+
+Script = Callable[[Talk], Awaitable[None]]
+
+
+@dataclass
+class ScriptedServer:
+    """Answers each connection with the next script, and with the last one from then on."""
+
+    scripts: tuple[Script, ...]
+    url: str = ""
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            self.requests.append({name.lower(): value for name, value in pairs})
+            script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
+            await script(Talk(reader, writer))
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client left
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Callable[..., Awaitable[ScriptedServer]]]:
+    """Serve connections as scripts say; a script is an async function of a `Talk`."""
+    listeners: list[asyncio.Server] = []
+
+    async def start(*scripts: Script, port: int = 0) -> ScriptedServer:
+        server = ScriptedServer(scripts)
+        listener = await asyncio.start_server(server, "127.0.0.1", port)
+        listeners.append(listener)
+        server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/events"
+        return server
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture
+def delays():
+    """A `sleep` that only writes down for how long it was asked to."""
+
+    class Delays(list[float]):
+        async def sleep(self, seconds):
+            self.append(seconds)
+            await asyncio.sleep(0)
+
+        def sleep_sync(self, seconds):
+            self.append(seconds)
+
+    return Delays()
+
+
+class Number(BaseModel):
+    type: Literal["number"] = "number"
+    number: int
+
+
+@pytest.fixture
+def number_type():
+    return Number
+
+
+class Follower:
+    """A connection of either kind, driven from the test's loop.
+
+    Attributes:
+        statuses: Every status so far.
+    """
+
+    def __init__(self, connection, statuses):
+        self.connection = connection
+        self.statuses = statuses
+        self.is_sync = isinstance(connection, SyncConnection)
+
+    async def __aenter__(self):
+        async with asyncio.timeout(20):
+            if self.is_sync:
+                await asyncio.to_thread(self.connection.__enter__)
+            else:
+                await self.connection.__aenter__()
+        return self
+
+    async def __aexit__(self, *error):
+        if self.is_sync:
+            self.connection.close()
+            await asyncio.to_thread(self.connection.__exit__, *error)
+        else:
+            await self.connection.__aexit__(*error)
+
+    async def next(self):
+        """The next number, or `None` at the end."""
+        async with asyncio.timeout(20):
+            if self.is_sync:
+                event = await asyncio.to_thread(next, self.connection, None)
+            else:
+                event = await anext(self.connection, None)
+        return None if event is None else event.number
+
+    async def numbers(self, count):
+        return [await self.next() for _ in range(count)]
+
+    @property
+    def waits(self):
+        return [status.reason for status in self.statuses if isinstance(status, Waiting)]
+
+
+@pytest.fixture(params=["connect", "connect_sync"])
+def follow(request):
+    """Follow a stream of numbers with either kind of connection."""
+
+    def make(url, *, sleep=None, **options):
+        statuses = []
+        options = {"on_status": statuses.append, **options}
+        if request.param == "connect":
+            if sleep is not None:
+                options["sleep"] = sleep.sleep
+            return Follower(connect(url, Number, **options), statuses)
+        if sleep is not None:
+            options["sleep"] = sleep.sleep_sync
+        return Follower(connect_sync(url, Number, **options), statuses)
+
+    make.is_sync = request.param == "connect_sync"
+    return make

@@ -1,0 +1,424 @@
+"""The rules of a connection, without I/O."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from fastapi_sse_channels import ConfigurationError, InvalidEventError, StreamResetError
+from fastapi_sse_channels.client import (
+    Closed,
+    Connecting,
+    ContentTypeError,
+    Open,
+    StreamRefusedError,
+    UnauthorizedError,
+    Waiting,
+)
+from fastapi_sse_channels.client._state import Options, StreamState
+
+URL = "http://test/events"
+STREAM = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+class Added(BaseModel):
+    type: Literal["added"] = "added"
+    count: int
+
+
+class Removed(BaseModel):
+    type: Literal["removed"] = "removed"
+
+
+Event = Annotated[Added | Removed, Field(discriminator="type")]
+
+
+class Stream:
+    """A state whose every attempt is answered."""
+
+    def __init__(self, last_event_id=None, **options):
+        self.statuses = []
+        given = {"on_status": self.statuses.append, "random": lambda: 1, **options}
+        self.state = StreamState(Event, last_event_id=last_event_id, options=Options(**given))
+        self.attempt()
+
+    def attempt(self, *, resumed=None, ping="15", event_id="a.0", retry=1000):
+        self.sent = self.state.begin()
+        assert self.state.respond(URL, 200, STREAM)
+        if resumed is not None:
+            self.send(
+                f"event: stream-open\nid: {event_id}\nretry: {retry}\n"
+                f'data: {{"protocol":1,"resumed":{str(resumed).lower()},"ping_interval":{ping}}}'
+            )
+            assert self.state.open()
+
+    def send(self, *blocks):
+        self.state.feed("".join(f"{block}\n\n" for block in blocks).encode())
+
+    def added(self, count, event_id=None):
+        self.send(f'id: {event_id or f"a.{count}"}\ndata: {{"type":"added","count":{count}}}')
+
+    def take_all(self):
+        events = []
+        while (event := self.state.take()) is not None:
+            events.append(event)
+        return events
+
+
+@pytest.fixture
+def stream():
+    opened = Stream()
+    opened.attempt(resumed=False)
+    return opened
+
+
+class TestRequest:
+    def test_first_request_sends_no_id(self):
+        assert Stream().sent == {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+
+    def test_stored_id_is_sent_with_the_first_request(self):
+        assert Stream("b.7").sent["Last-Event-ID"] == "b.7"
+
+    def test_next_request_sends_the_id_of_the_last_event_taken(self, stream):
+        stream.added(1)
+        stream.added(2)
+        assert stream.state.take() == Added(count=1)
+
+        stream.state.lose("network")
+        stream.attempt()
+
+        assert stream.sent["Last-Event-ID"] == "a.1"
+        assert stream.take_all() == []
+
+    def test_id_that_the_server_takes_back_is_not_sent(self, stream):
+        stream.send("id:")
+        assert stream.take_all() == []
+        stream.state.lose("end")
+        stream.attempt()
+
+        assert "Last-Event-ID" not in stream.sent
+
+    def test_union_that_cannot_work_is_refused_at_once(self):
+        with pytest.raises(ConfigurationError, match="literal field"):
+            StreamState(BaseModel, last_event_id=None, options=Options())
+
+
+class TestStatus:
+    def test_every_change_is_told_once(self, stream):
+        stream.statuses.clear()
+        stream.added(1)
+        stream.take_all()
+        stream.state.lose("network")
+        stream.attempt(resumed=True)
+        stream.state.close()
+        stream.state.close()
+
+        assert stream.statuses == [
+            Waiting(1.0, "network"),
+            Connecting(),
+            Open(resumed=True),
+            Closed("caller"),
+        ]
+
+    def test_stream_without_stream_open_is_open_with_its_first_frame(self):
+        stream = Stream("a.0")
+        assert not stream.state.open()
+        stream.send(":")
+
+        assert stream.state.open()
+        assert stream.state.status == Open(resumed=True)
+
+    def test_bytes_short_of_a_frame_do_not_open(self):
+        stream = Stream()
+        stream.state.feed(b"retry: 10\nevent: stream-open\ndata")
+
+        assert not stream.state.open()
+        assert stream.state.status == Connecting()
+
+
+class TestResponse:
+    @pytest.mark.parametrize(
+        "content_type",
+        ["text/event-stream", "Text/Event-Stream;charset=utf-8", "text/event-stream ;"],
+    )
+    def test_event_stream_is_read(self, stream, content_type):
+        stream.state.begin()
+
+        assert stream.state.respond(URL, 200, {"content-type": content_type})
+
+    def test_204_is_the_end(self, stream):
+        stream.state.begin()
+
+        assert not stream.state.respond(URL, 204, {})
+        assert stream.state.status == Closed("ended")
+
+    @pytest.mark.parametrize("status_code", [408, 425, 429, 500, 502, 503, 504, 599])
+    def test_status_that_may_pass_is_waited_out(self, stream, status_code):
+        stream.state.begin()
+
+        assert not stream.state.respond(URL, status_code, {})
+        assert stream.state.status == Waiting(1.0, "http")
+
+    def test_retry_after_is_obeyed_and_spread_upwards_only(self, stream):
+        stream.state.begin()
+        stream.state.respond(URL, 503, {"retry-after": "10"})
+
+        assert stream.state.status == Waiting(15.0, "http")
+
+    @pytest.mark.parametrize("status_code", [400, 404, 409, 410, 422, 201, 202, 206])
+    def test_status_that_stays_is_an_error(self, stream, status_code):
+        stream.state.begin()
+
+        with pytest.raises(StreamRefusedError, match=f"{status_code}.*check the URL") as raised:
+            stream.state.respond(URL, status_code, {})
+        assert raised.value.status_code == status_code
+        assert stream.state.status == Closed("refused")
+
+    def test_redirection_that_was_not_followed_says_how_to(self, stream):
+        stream.state.begin()
+
+        with pytest.raises(StreamRefusedError, match="follow_redirects=True"):
+            stream.state.respond(URL, 307, {})
+
+    @pytest.mark.parametrize("status_code", [401, 403])
+    def test_unauthorized_is_an_error_of_its_own(self, stream, status_code):
+        stream.state.begin()
+
+        with pytest.raises(UnauthorizedError, match="credentials"):
+            stream.state.respond(URL, status_code, {})
+        assert stream.state.status == Closed("unauthorized")
+
+    @pytest.mark.parametrize("headers", [{"content-type": "text/html"}, {}])
+    def test_other_content_is_an_error(self, stream, headers):
+        stream.state.begin()
+
+        with pytest.raises(ContentTypeError, match="a proxy or a login page"):
+            stream.state.respond(URL, 200, headers)
+        assert stream.state.status == Closed("content-type")
+
+
+class TestBackoff:
+    def delays(self, stream, times):
+        found = []
+        for _ in range(times):
+            stream.state.lose("network")
+            found.append(stream.state.status.delay)
+        return found
+
+    def test_delay_doubles_with_each_failure(self, stream):
+        assert self.delays(stream, 7) == [1, 2, 4, 8, 16, 30, 30]
+
+    def test_response_alone_does_not_reset_it(self, stream):
+        self.delays(stream, 3)
+        stream.attempt()
+
+        assert self.delays(stream, 1) == [8]
+
+    def test_stream_open_resets_it(self, stream):
+        self.delays(stream, 3)
+        stream.attempt(resumed=True)
+
+        assert self.delays(stream, 1) == [1]
+
+    def test_event_resets_it(self, stream):
+        self.delays(stream, 3)
+        stream.attempt()
+        stream.added(1)
+        stream.take_all()
+
+        assert self.delays(stream, 1) == [1]
+
+    def test_retry_of_the_server_counts_from_the_next_wait(self, stream):
+        stream.send("retry: 3000")
+        stream.take_all()
+
+        assert self.delays(stream, 1) == [3]
+
+
+class TestStall:
+    def test_limit_is_45_seconds_until_the_ping_interval_is_known(self):
+        assert Stream().state.stall_after == 45
+
+    def test_limit_is_three_pings(self, stream):
+        stream.attempt(resumed=True, ping="2.5")
+
+        assert stream.state.stall_after == 7.5
+
+    def test_no_pings_is_no_limit(self, stream):
+        stream.attempt(resumed=True, ping="null")
+
+        assert stream.state.stall_after is None
+
+    @pytest.mark.parametrize("ping", ["0", "-1", '"x"'])
+    def test_interval_that_makes_no_sense_changes_nothing(self, stream, ping):
+        stream.attempt(resumed=True, ping=ping)
+
+        assert stream.state.stall_after == 45
+
+    def test_next_attempt_begins_without_a_known_interval(self, stream):
+        stream.attempt(resumed=True, ping="0.1")
+        stream.state.lose("stall")
+        stream.state.begin()
+
+        assert stream.state.stall_after == 45
+
+
+class TestReset:
+    def test_reset_is_raised_once_and_taking_goes_on(self, stream):
+        stream.added(1)
+        stream.send('event: stream-reset\nid: b.5\ndata: {"reason":"slow"}')
+        stream.added(6, "b.6")
+
+        assert stream.state.take() == Added(count=1)
+        with pytest.raises(StreamResetError) as raised:
+            stream.state.take()
+        assert (raised.value.reason, raised.value.last_event_id) == ("slow", "b.5")
+        assert stream.take_all() == [Added(count=6)]
+
+    def test_stream_that_did_not_resume_is_one_reset_with_the_servers_reason(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        stream.send('event: stream-reset\nid: b.0\ndata: {"reason":"epoch"}')
+
+        with pytest.raises(StreamResetError, match="epoch"):
+            stream.state.take()
+        assert stream.take_all() == []
+
+    def test_stream_that_did_not_resume_and_gave_no_reason_is_a_reset(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        stream.added(1, "b.1")
+
+        with pytest.raises(StreamResetError, match="unresumed") as raised:
+            stream.state.take()
+        assert raised.value.last_event_id == "b.0"
+        assert stream.take_all() == [Added(count=1)]
+
+    def test_reason_that_comes_late_is_no_second_reset(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        with pytest.raises(StreamResetError, match="unresumed"):
+            stream.state.take()
+
+        stream.send('event: stream-reset\nid: b.0\ndata: {"reason":"epoch"}')
+        assert stream.take_all() == []
+
+    def test_second_reset_after_an_event_is_raised(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        with pytest.raises(StreamResetError):
+            stream.state.take()
+        stream.added(1, "b.1")
+        stream.take_all()
+
+        stream.send('event: stream-reset\nid: b.9\ndata: {"reason":"slow"}')
+        with pytest.raises(StreamResetError, match="slow"):
+            stream.state.take()
+
+    def test_stored_id_that_is_not_honoured_is_a_reset(self):
+        stream = Stream("old.1")
+        stream.attempt(resumed=False)
+
+        with pytest.raises(StreamResetError):
+            stream.state.take()
+
+    def test_first_stream_that_did_not_resume_is_none(self):
+        stream = Stream()
+        stream.attempt(resumed=False)
+
+        assert stream.take_all() == []
+
+    def test_reset_without_stream_open_is_one(self, stream):
+        stream.state.lose("network")
+        stream.attempt()
+        stream.send('event: stream-reset\nid: b.0\ndata: {"reason":"trimmed"}')
+
+        with pytest.raises(StreamResetError, match="trimmed"):
+            stream.state.take()
+        assert stream.take_all() == []
+        assert stream.state.status == Open(resumed=False)
+
+    def test_reset_before_the_stream_closes_again_is_raised(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        stream.send('event: stream-close\ndata: {"reason":"shutdown","reconnect":true}')
+
+        with pytest.raises(StreamResetError):
+            stream.state.take()
+        assert stream.state.status == Waiting(1.0, "close")
+
+
+class TestClose:
+    def test_server_that_wants_no_one_back_ends_the_connection(self, stream):
+        stream.added(1)
+        stream.send('event: stream-close\ndata: {"reason":"revoked","reconnect":false}')
+
+        assert stream.take_all() == [Added(count=1)]
+        assert stream.state.status == Closed("revoked")
+
+    def test_server_that_shuts_down_is_come_back_to_after_its_retry(self, stream):
+        stream.send('event: stream-close\nretry: 700\ndata: {"reason":"shutdown","reconnect":true}')
+
+        assert stream.take_all() == []
+        assert stream.state.status == Waiting(0.7, "close")
+
+    def test_close_of_unknown_content_is_no_reason_to_stop(self, stream):
+        stream.send("event: stream-close\ndata: ?")
+
+        assert stream.take_all() == []
+        assert stream.state.status == Waiting(1.0, "close")
+
+    def test_control_frame_of_a_newer_version_is_passed_over(self, stream):
+        stream.send('event: stream-news\ndata: {"x":1}')
+        stream.added(1)
+
+        assert stream.take_all() == [Added(count=1)]
+
+
+class TestPolicy:
+    unknown = 'id: a.1\ndata: {"type":"renamed"}'
+    invalid = 'id: a.1\ndata: {"type":"added","count":"many"}'
+
+    def opened(self, **options):
+        stream = Stream(**options)
+        stream.attempt(resumed=False)
+        return stream
+
+    def test_unknown_event_is_skipped_and_logged(self, caplog):
+        stream = self.opened()
+        stream.send(self.unknown)
+        with caplog.at_level(logging.WARNING):
+            assert stream.take_all() == []
+
+        assert "'renamed' is not an event of this union (added, removed)" in caplog.text
+        assert stream.state.last_event_id == "a.1"
+
+    def test_unknown_event_is_an_error_on_request_and_taking_goes_on(self):
+        stream = self.opened(on_unknown="raise")
+        stream.send(self.unknown)
+        stream.added(2)
+
+        with pytest.raises(InvalidEventError, match="on_unknown='skip'"):
+            stream.state.take()
+        assert stream.take_all() == [Added(count=2)]
+
+    @pytest.mark.parametrize("block", [invalid, "data: not json", "data: [1]", "data: {}"])
+    def test_invalid_event_is_an_error_and_taking_goes_on(self, block):
+        stream = self.opened()
+        stream.send(block)
+        stream.added(2)
+
+        with pytest.raises(InvalidEventError, match="on_invalid='skip'"):
+            stream.state.take()
+        assert stream.take_all() == [Added(count=2)]
+
+    def test_invalid_event_is_skipped_on_request(self, caplog):
+        stream = self.opened(on_invalid="skip")
+        stream.send(self.invalid)
+        stream.added(2)
+
+        assert stream.take_all() == [Added(count=2)]
+        assert "skipped" in caplog.text

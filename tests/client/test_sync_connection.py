@@ -1,0 +1,60 @@
+"""What only the blocking connection has: a thread that ends reads that take too long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Literal
+
+from pydantic import BaseModel
+
+from fastapi_sse_channels.client import connect_sync
+
+
+class Number(BaseModel):
+    type: Literal["number"] = "number"
+    number: int
+
+
+async def test_thread_ends_with_the_connection(scripted):
+    async def script(talk):
+        await talk.open(ping=5)
+        await talk.event(1)
+        await talk.silence()
+
+    def use(url):
+        threads = set(threading.enumerate())
+        with connect_sync(url, Number) as events:
+            assert next(events).number == 1
+            assert len(set(threading.enumerate()) - threads) == 1
+        return set(threading.enumerate()) - threads
+
+    server = await scripted(script)
+    assert await asyncio.to_thread(use, server.url) == set()
+
+
+async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted, eventually):
+    async def script(talk):
+        await talk.open(ping=0.05)
+        for number in range(1, 4):
+            await talk.event(number)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            await talk.send(b":\n")
+        await talk.event(4)
+        await talk.silence()
+
+    def use(url):
+        statuses = []
+        with connect_sync(url, Number, on_status=statuses.append) as events:
+            numbers = [next(events).number]
+            # longer than the limit, between two reads
+            threading.Event().wait(0.4)
+            numbers += [next(events).number for _ in range(3)]
+        return numbers, [type(status).__name__ for status in statuses]
+
+    server = await scripted(script)
+    numbers, statuses = await asyncio.to_thread(use, server.url)
+
+    assert numbers == [1, 2, 3, 4]
+    assert statuses == ["Connecting", "Open", "Closed"]

@@ -1,0 +1,86 @@
+"""The plain page of the example application, in two windows of Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+
+PAGE = "discussions/welcome"
+
+
+@pytest.fixture
+def serve_example(serve, tmp_path):
+    database = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/example.db"}
+    return lambda **options: serve("example_app.main:app", env=database, **options)
+
+
+async def two_windows(server, open_page) -> list[Page]:
+    windows = [await open_page(f"{server.url}/{PAGE}") for _ in range(2)]
+    for window in windows:
+        await expect(window.locator("#connection")).to_have_text("live")
+        await expect(window.locator("#viewers")).to_have_text("2 users viewing")
+    return windows
+
+
+async def comment(window: Page, text: str) -> None:
+    await window.locator("#text").fill(text)
+    await window.get_by_role("button", name="Post").click()
+
+
+async def test_comment_posted_in_one_window_appears_in_both(serve_example, open_page):
+    windows = await two_windows(serve_example(), open_page)
+
+    await comment(windows[0], "first")
+    await comment(windows[1], "second")
+
+    for window in windows:
+        await expect(window.locator(".comment .text")).to_have_text(["second", "first"])
+
+
+async def test_vote_in_one_window_counts_in_both(serve_example, open_page):
+    windows = await two_windows(serve_example(), open_page)
+    await comment(windows[0], "vote for me")
+
+    await windows[1].get_by_role("button", name="Vote up").click()
+    await windows[0].get_by_role("button", name="Vote down").click()
+
+    for window in windows:
+        await expect(window.locator(".vote output")).to_have_text(["1", "1"])
+
+
+async def test_viewers_are_counted_down_when_a_window_closes(serve_example, open_page):
+    windows = await two_windows(serve_example(), open_page)
+
+    await windows[1].close()
+
+    await expect(windows[0].locator("#viewers")).to_have_text("1 user viewing")
+
+
+async def test_page_recovers_after_the_server_was_replaced(serve_example, open_page):
+    server = serve_example()
+    windows = await two_windows(server, open_page)
+    await comment(windows[0], "before")
+    await expect(windows[1].locator(".comment .text")).to_have_text(["before"])
+
+    server.terminate()
+    for window in windows:
+        await expect(window.locator("#connection")).to_have_text("reconnecting")
+    serve_example(port=server.port)
+
+    for window in windows:
+        await expect(window.locator("#connection")).to_have_text("live")
+        await expect(window.locator(".comment .text")).to_have_text(["before"])
+    await comment(windows[1], "after")
+    for window in windows:
+        await expect(window.locator(".comment .text")).to_have_text(["after", "before"])
+
+
+async def test_markup_in_a_comment_is_shown_as_text(serve_example, open_page):
+    windows = await two_windows(serve_example(), open_page)
+    hostile = "<img src=x onerror=alert(1)><b>bold</b>"
+
+    await comment(windows[0], hostile)
+
+    for window in windows:
+        await expect(window.locator(".comment .text")).to_have_text(hostile)
+        await expect(window.locator(".comment .text > *")).to_have_count(0)

@@ -1,0 +1,158 @@
+"""The React page of the example application, built by Vite, in Chromium.
+
+Its three components use the hooks in the three forms they have: `useSSEConnection` with callbacks
+(viewers), `useSSEQueryInvalidation` with a list of keys (totals) and with a function (comments).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+REACT = Path(__file__).parent.parent.parent / "example_app" / "react"
+DOCUMENTED = "example_app.main:app"
+APP = "example_app.react:app"
+
+
+@pytest.fixture(scope="module")
+def built_page(
+    client_dist, npm_install, run, serve_shared, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Build the page with types out of the running application's document."""
+    npm_install(REACT)
+    database = tmp_path_factory.mktemp("document") / "example.db"
+    server = serve_shared(DOCUMENTED, env={"DATABASE_URL": f"sqlite+aiosqlite:///{database}"})
+    document = {"OPENAPI_URL": f"{server.url}/openapi.json"}
+    run("npm", "run", "build", cwd=REACT, env=document)
+
+
+@pytest.fixture
+def serve_example(built_page, serve, tmp_path) -> Callable[..., Any]:
+    """Start nodes that share a database, but hear nothing of each other."""
+    database = {"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/example.db"}
+    return lambda **options: serve(APP, env=database, **options)
+
+
+class Window:
+    """A window with the page, as its user sees it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @property
+    def comments(self) -> Locator:
+        return self.page.get_by_role("list", name="comments").locator("p")
+
+    @property
+    def viewers(self) -> Locator:
+        return self.page.get_by_role("status", name="viewers")
+
+    @property
+    def totals(self) -> Locator:
+        return self.page.get_by_role("status", name="totals")
+
+    def votes(self, direction: str) -> Locator:
+        return self.page.get_by_role("button", name=f"vote {direction}")
+
+    async def comment(self, author: str, text: str) -> None:
+        await self.page.get_by_label("author").fill(author)
+        await self.page.get_by_label("text").fill(text)
+        await self.page.get_by_role("button", name="Post").click()
+
+
+async def open_windows(server, open_page, count: int) -> list[Window]:
+    windows = [Window(await open_page(f"{server.url}/react/")) for _ in range(count)]
+    for window in windows:
+        # three components listen, yet each window is one viewer
+        await expect(window.viewers).to_have_text(f"{count} viewing")
+    return windows
+
+
+async def test_comment_of_one_window_appears_in_both(serve_example, open_page):
+    server = serve_example()
+    windows = await open_windows(server, open_page, 2)
+
+    await windows[0].comment("Ann", "Hello <b>there</b>")
+    for window in windows:
+        await expect(window.comments).to_have_text(["Ann Hello <b>there</b>"])
+        await expect(window.totals).to_have_text("1 comments, 0 votes")
+
+    await windows[1].comment("Bob", "Hi")
+    for window in windows:
+        await expect(window.comments).to_have_text(["Ann Hello <b>there</b>", "Bob Hi"])
+        await expect(window.totals).to_have_text("2 comments, 0 votes")
+
+
+async def test_votes_of_both_windows_are_counted_in_both(serve_example, open_page):
+    server = serve_example()
+    windows = await open_windows(server, open_page, 2)
+    await windows[0].comment("Ann", "Soup?")
+
+    for window in windows:
+        await window.votes("up").click()
+    await windows[1].votes("down").click()
+
+    for window in windows:
+        await expect(window.votes("up")).to_have_text("▲ 2")
+        await expect(window.votes("down")).to_have_text("▼ 1")
+        await expect(window.totals).to_have_text("1 comments, 3 votes")
+
+
+async def test_viewers_come_and_go(serve_example, open_page):
+    server = serve_example()
+    first, second, third = await open_windows(server, open_page, 3)
+
+    await third.page.close()
+    await expect(first.viewers).to_have_text("2 viewing")
+
+    # `enabled` off
+    await second.page.get_by_label("live").uncheck()
+    await expect(second.viewers).to_have_text("paused")
+    await expect(first.viewers).to_have_text("1 viewing")
+
+    await first.comment("Ann", "Hello")
+    await expect(first.comments).to_have_count(1)
+    await expect(second.comments).to_have_count(0)
+
+    await second.page.get_by_label("live").check()
+    await expect(second.comments).to_have_text(["Ann Hello"])
+    await expect(first.viewers).to_have_text("2 viewing")
+
+
+async def test_restart_heals_what_no_event_tells(serve_example, open_page):
+    server = serve_example()
+    other = serve_example()
+    [window] = await open_windows(server, open_page, 1)
+    await window.comment("Ann", "Before")
+    await expect(window.comments).to_have_text(["Ann Before"])
+
+    await asyncio.to_thread(server.kill)
+    await expect(window.viewers).to_have_text("connecting…")
+    # only the database knows of these: the event is published on the other node
+    async with httpx2.AsyncClient(base_url=f"{other.url}/discussions/welcome") as http:
+        response = await http.post("/comments", json={"author": "Bob", "text": "Meanwhile"})
+        response.raise_for_status()
+        await http.post("/comments/1/votes", json={"direction": "up"})
+    await asyncio.to_thread(serve_example, port=server.port)
+
+    await expect(window.comments).to_have_text(["Ann Before", "Bob Meanwhile"], timeout=15_000)
+    await expect(window.votes("up")).to_have_text(["▲ 1", "▲ 0"])
+    await expect(window.totals).to_have_text("2 comments, 1 votes")
+    await expect(window.viewers).to_have_text("1 viewing")
+    await expect(window.viewers).to_have_attribute("data-drops", "1")
+
+    await window.comment("Ann", "After")
+    await expect(window.comments.last).to_have_text("Ann After")
+
+
+def test_lock_file_names_versions_and_no_registry():
+    lock = (REACT / "package-lock.json").read_text()
+
+    assert re.findall(r'"resolved": "(.*?)"', lock) == ["../../client"]

@@ -1,0 +1,213 @@
+"""Requests, lifespan and transports of the test client."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import httpx
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from fastapi_sse_channels.testing import SSETestClient, StreamEndedError, StreamTimeoutError
+from fastapi_sse_channels.testing.httpx import StreamingTransport
+from fastapi_sse_channels.testing.httpx2 import StreamingTransport as StreamingTransport2
+
+LIBRARIES = {"httpx": (httpx, StreamingTransport), "httpx2": (httpx2, StreamingTransport2)}
+
+
+class TestRequests:
+    @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+    async def test_request_arrives_whole(self, application, method):
+        async with SSETestClient(application.app, headers={"X-Team": "red"}) as client:
+            options = {} if method in {"get", "delete"} else {"content": "body"}
+            response = await getattr(client, method)("/echo", params={"a": "é&"}, **options)
+
+        assert response.json() == {
+            "method": method.upper(),
+            "query": {"a": "é&"},
+            "path": "/echo",
+            "header": "red",
+            "body": options.get("content", ""),
+            "state": "of the lifespan",
+        }
+
+    async def test_error_of_the_application_is_raised(self, client):
+        with pytest.raises(LookupError, match="no such thing"):
+            await client.get("/fails")
+
+    @pytest.mark.parametrize("path", ["/notes/1/events", "/never", "/chunks"])
+    async def test_answer_without_an_end_is_given_up(self, client, path):
+        with pytest.raises(StreamTimeoutError, match=f"GET {path} .* 0.05 s.*client.stream"):
+            await client.get(path, timeout=0.05)
+
+    async def test_given_up_request_leaves_no_session(self, application, client):
+        with pytest.raises(StreamTimeoutError):
+            await client.get("/notes/1/events", timeout=0.05)
+
+        assert application.manager.session_count("1") == 0
+
+    async def test_redirection_is_followed(self, client):
+        assert (await client.get("/docs/")).status_code == 200
+
+
+class TestLifespan:
+    async def test_application_is_started_and_stopped(self, application):
+        async with SSETestClient(application.app):
+            assert application.trace == ["started"]
+        assert application.trace == ["started", "stopped"]
+
+    async def test_application_that_cannot_start_fails_the_test(self):
+        async def lifespan(app):
+            raise LookupError("no database")
+            yield
+
+        with pytest.raises(LookupError, match="no database"):
+            async with SSETestClient(FastAPI(lifespan=asynccontextmanager(lifespan))):
+                pass
+
+    async def test_application_that_says_that_it_cannot_start_fails_the_test(self):
+        async def app(scope, receive, send):
+            assert (await receive())["type"] == "lifespan.startup"
+            await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+        with pytest.raises(RuntimeError, match="no database"):
+            async with SSETestClient(app):
+                pass
+
+    async def test_application_without_a_lifespan_is_served(self):
+        async def app(scope, receive, send):
+            assert scope["type"] == "http"
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        async with SSETestClient(app) as client:
+            assert (await client.get("/")).status_code == 204
+
+    async def test_error_of_the_shutdown_is_raised(self):
+        async def lifespan(app):
+            yield
+            raise LookupError("too late")
+
+        with pytest.raises(LookupError, match="too late"):
+            async with SSETestClient(FastAPI(lifespan=asynccontextmanager(lifespan))):
+                pass
+
+    @pytest.mark.parametrize("what", ["start", "stop"])
+    async def test_application_that_hangs_is_given_up(self, what):
+        async def lifespan(app):
+            if what == "stop":
+                yield
+            await asyncio.Event().wait()
+            if what == "start":
+                yield
+
+        with pytest.raises(StreamTimeoutError, match=f"did not {what} within 0.05 s"):
+            async with SSETestClient(FastAPI(lifespan=asynccontextmanager(lifespan)), timeout=0.05):
+                pass
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+class TestTransports:
+    async def test_body_streams_and_leaving_reaches_the_application(self, application, name):
+        library, transport = LIBRARIES[name]
+        async with (
+            library.AsyncClient(
+                transport=transport(application.app), base_url="http://test"
+            ) as client,
+            client.stream("GET", "/chunks") as response,
+        ):
+            chunks = response.aiter_bytes()
+            assert [await anext(chunks), await anext(chunks)] == [b"0\n", b"1\n"]
+            assert application.trace == []
+            await chunks.aclose()
+        assert application.trace == ["chunks closed"]
+
+    async def test_read_timeout_counts(self, application, name):
+        library, transport = LIBRARIES[name]
+        async with library.AsyncClient(
+            transport=transport(application.app), base_url="http://test", timeout=0.05
+        ) as client:
+            for path in ("/never", "/chunks"):
+                with pytest.raises(library.ReadTimeout, match="nothing for 0.05 s"):
+                    await client.get(path)
+
+    async def test_state_is_a_copy_for_each_request(self, application, name):
+        library, transport = LIBRARIES[name]
+        state = {"name": "given"}
+        async with library.AsyncClient(
+            transport=transport(application.app, state=state), base_url="http://test"
+        ) as client:
+            assert (await client.get("/echo")).json()["state"] == "given"
+
+    async def test_application_that_does_not_answer_is_told(self, name):
+        async def app(scope, receive, send):
+            pass
+
+        library, transport = LIBRARIES[name]
+        async with library.AsyncClient(transport=transport(app), base_url="http://test") as client:
+            with pytest.raises(StreamEndedError, match="GET /x.*before its response was complete"):
+                await client.get("/x")
+
+    def test_library_alone_is_enough(self, name, tmp_path):
+        other = next(other for other in LIBRARIES if other != name)
+        code = f"""
+import sys
+from contextlib import asynccontextmanager
+sys.modules["{other}"] = None
+import asyncio
+from fastapi import FastAPI
+from fastapi_sse_channels.testing import SSETestClient
+
+async def main():
+    async with SSETestClient(FastAPI()) as client:
+        print(type(await client.get("/docs")).__module__.split(".")[0])
+
+asyncio.run(main())
+print("redis" in sys.modules)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stdout.split() == [name, "False"]
+
+
+def test_missing_libraries_say_what_to_install():
+    code = """
+import sys
+from contextlib import asynccontextmanager
+sys.modules["httpx"] = sys.modules["httpx2"] = None
+from fastapi_sse_channels.testing import SSETestClient
+try:
+    SSETestClient(None)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == (
+        "ConfigurationError the test client needs httpx2 or httpx: "
+        "pip install 'fastapi-sse-channels[testing]'\n"
+    )
+
+
+async def test_application_that_ignores_its_client_is_cancelled(monkeypatch):
+    monkeypatch.setattr("fastapi_sse_channels.testing._exchange._GRACE", 0.05)
+    cancelled = asyncio.Event()
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with SSETestClient(app) as client:
+        with pytest.raises(StreamTimeoutError, match="goes on 0.05 s after its client has left"):
+            await client.get("/", timeout=0.01)
+    assert cancelled.is_set()

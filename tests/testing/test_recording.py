@@ -1,0 +1,76 @@
+"""A publisher that keeps what is published."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastapi_sse_channels import InvalidEventError, InvalidResourceIdError
+from fastapi_sse_channels.testing import RecordingPublisher, SSETestClient
+
+
+@pytest.fixture
+def recorder(application):
+    recorder = RecordingPublisher(application.manager)
+    application.app.dependency_overrides[application.manager.publisher] = lambda: recorder
+    return recorder
+
+
+async def test_handlers_publish_to_it(application, recorder):
+    async with (
+        SSETestClient(application.app) as client,
+        client.stream("/notes/1/events", application.Event) as stream,
+    ):
+        assert (await client.post("/notes/1", json={"text": "a"})).json() == "recorded.1"
+        assert (await client.put("/notes/2", json={"text": "b"})).json() == "recorded.2"
+        await stream.assert_no_event()
+
+    note = application.Note
+    assert recorder.published == [("1", note(text="a")), ("2", note(text="b"))]
+
+
+async def test_mapping_becomes_an_event_and_numbers_become_ids(application, recorder):
+    await recorder.publish(7, {"type": "note", "text": "a"})
+    recorder.publish_sync("8", application.Gone())
+
+    assert recorder.events("7") == [application.Note(text="a")]
+    assert recorder.events(8) == [application.Gone()]
+    assert recorder.events("9") == []
+
+
+async def test_what_the_manager_refuses_is_refused(recorder):
+    with pytest.raises(InvalidEventError):
+        await recorder.publish("1", {"type": "other"})
+    with pytest.raises(InvalidEventError):
+        await recorder.publish("1", {"type": "note", "text": "\ud800"})
+    with pytest.raises(InvalidResourceIdError):
+        await recorder.publish("", {"type": "gone"})
+
+    assert recorder.published == []
+
+
+async def test_idempotency_key_counts_for_its_resource(application, recorder):
+    ids = [
+        await recorder.publish(resource, application.Gone(), idempotency_key="k")
+        for resource in ("1", "1", "2")
+    ]
+
+    assert ids == ["recorded.1", "recorded.1", "recorded.2"]
+    assert [resource for resource, _ in recorder.published] == ["1", "2"]
+
+
+async def test_later_changes_of_a_model_do_not_change_the_record(application, recorder):
+    note = application.Note(text="a")
+    await recorder.publish("1", note)
+    note.text = "b"
+
+    assert recorder.events("1") == [application.Note(text="a")]
+
+
+async def test_clear_forgets(application, recorder):
+    await recorder.publish("1", application.Gone(), idempotency_key="k")
+    recorder.clear()
+    assert recorder.published == []
+
+    await recorder.publish("1", application.Gone(), idempotency_key="k")
+    assert recorder.events("1") == [application.Gone()]
+    assert repr(recorder) == f"<RecordingPublisher of {application.manager!r} published=1>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from . import _wire
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
-from ._transport import shutdown_behind, transport_behind
+from ._transport import past_forwarders, shutdown_behind, transport_behind
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
@@ -63,12 +63,12 @@ class Session(Generic[T]):
         "_is_ended",
         "_is_ping_due",
         "_load_initial",
-        "_on_end",
         "_receive",
         "_reset",
         "_send",
         "_settings",
         "_stuck_since",
+        "_task",
         "_wake",
         "channel",
         "id",
@@ -105,7 +105,7 @@ class Session(Generic[T]):
         self._closing: bytes | None = None
         self._is_ended = False
         self._is_ping_due = False
-        self._on_end: Callable[[], None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
         self._stuck_since: float | None = self.written_at
@@ -125,11 +125,6 @@ class Session(Generic[T]):
     def is_ended(self) -> bool:
         """Whether nothing more is sent."""
         return self._is_ended
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the stream's first bytes were sent."""
-        return self._on_end is not None
 
     def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> None:
         """End the stream with `stream-close`, after what is already published.
@@ -164,22 +159,25 @@ class Session(Generic[T]):
         Returns:
             Whether the stream goes on.
         """
-        return await self._send_within_timeout(self._send(start)) and (
-            await self._send_within_timeout(self._send(_body(opening)))
-        )
+        if not await self._send_within_timeout(self._send(start)):
+            return False
+        self._send = past_forwarders(self._send)
+        return await self._send_within_timeout(self._send(_body(opening)))
 
-    def go_live(self, on_end: Callable[[], None]) -> None:
+    def go_live(self, task: asyncio.Task[Any]) -> None:
         """Let the fan-out send from now on.
 
         Args:
-            on_end: Called once when nothing more will be sent.
+            task: Woken by a cancellation when the stream ends by itself.
         """
-        self._on_end = on_end
+        self._task = task
         self._stuck_since = None
-        if self._is_ended:
-            on_end()
-        else:
-            self._wake(self)
+        self._wake(self)
+
+    @property
+    def has_woken_task(self) -> bool:
+        """Whether the task was cancelled by the session that it waits for."""
+        return self._task is None
 
     def leave(self) -> None:
         """Send nothing more; the request is over."""
@@ -196,19 +194,26 @@ class Session(Generic[T]):
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
+        # once for every delivery: one level of calls, and nothing that can be left out
         if self._stuck_since is not None or self._is_ended:
             return None
-        if not self._can_go_on():
+        log = self._feed.log
+        if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self._stuck_since = now
             return self._recover()
         message = self._next_message()
         if message is None:
             return None
-        call = _coroutine(self._send(message))
+        call: Any = self._send(message)
+        if type(call) is not types.CoroutineType:
+            call = _await(call)
         try:
             waiting_for = call.send(None)
         except StopIteration:
-            self._sent(message, now)
+            self.written_at = now
+            self._is_ping_due = False
+            if self._closing is not None:
+                self._end()
             return None
         except (Exception, asyncio.CancelledError) as error:
             # a send that reports its own request as cancelled must not end the flush of others
@@ -265,26 +270,29 @@ class Session(Generic[T]):
         return chunk
 
     def _next_message(self) -> Message | None:
-        chunk = self._take()
+        log = self._feed.log
+        top = log.top.offset
+        if self.offset != top:
+            chunk = log.after(self.offset)
+            self.offset = top
+        elif self._closing is not None:
+            chunk = b""
+        elif self._is_ping_due:
+            chunk = _wire.PING
+        else:
+            return None
         if self._closing is not None:
             return _body(chunk + self._closing, more=False)
-        if chunk:
-            return _body(chunk)
-        if self._is_ping_due:
-            return _body(_wire.PING)
-        return None
-
-    def _sent(self, message: Message, now: float) -> None:
-        self.written_at = now
-        self._is_ping_due = False
-        if not message["more_body"]:
-            self._end()
+        return {"type": "http.response.body", "body": chunk, "more_body": True}
 
     async def _finish(self, first: Awaitable[None], message: Message) -> None:
         """Wait for a send that did not complete at once, then catch up."""
         loop = asyncio.get_running_loop()
         while await self._send_within_timeout(first):
-            self._sent(message, loop.time())
+            self.written_at = loop.time()
+            self._is_ping_due = False
+            if not message["more_body"]:
+                self._end()
             self._feed.progressed()
             following = await self._following_message()
             if following is None:
@@ -358,8 +366,9 @@ class Session(Generic[T]):
         if self._is_ended:
             return
         self.leave()
-        if self._on_end is not None:
-            self._on_end()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
 
 def _body(chunk: bytes, *, more: bool = True) -> Message:
@@ -369,10 +378,6 @@ def _body(chunk: bytes, *, more: bool = True) -> Message:
 def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
     """Give the last of several initial events the id that completes them."""
     return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
-
-
-def _coroutine(sending: Awaitable[None]) -> Coroutine[Any, None, None]:
-    return sending if isinstance(sending, types.CoroutineType) else _await(sending)
 
 
 async def _await(sending: Awaitable[None]) -> None:

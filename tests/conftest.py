@@ -25,7 +25,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from fastapi_sse_channels import ChannelManager, create_sse_router
+from fastapi_sse_channels import ChannelManager, SSEMiddleware, create_sse_router
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
@@ -478,12 +478,20 @@ class Notes:
 
 
 @pytest.fixture
-def make_notes() -> Callable[..., Notes]:
+def is_handed_off() -> bool:
+    """Whether streams outlive their requests; overridden where both ways are tested."""
+    return False
+
+
+@pytest.fixture
+def make_notes(is_handed_off: bool) -> Callable[..., Notes]:
     """Build an application that streams `/notes/{note_id}/events`."""
 
     def make(*, router: dict[str, Any] | None = None, **options: Any) -> Notes:
         manager = ChannelManager(Note, **{"key_prefix": "note", **options})
         app = FastAPI()
+        if is_handed_off:
+            app.add_middleware(SSEMiddleware)
         app.include_router(create_sse_router(manager, "/notes/{note_id}/events", **(router or {})))
         return Notes(manager, app)
 

@@ -134,8 +134,11 @@ class TestChannelDependency:
         assert (await connect(app, "/t/ten/events")).status == 422
 
     async def test_what_is_no_channel_is_told(self, connect):
+        def untyped() -> Any:
+            return "7"
+
         notes = make_manager()
-        app = app_with(create_sse_router(notes, "/events", channel=lambda: "7"))
+        app = app_with(create_sse_router(notes, "/events", channel=untyped))
 
         stream = await connect(app, "/events")
         with pytest.raises(ConfigurationError, match=r"returned str; return manager\.channel"):

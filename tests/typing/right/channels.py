@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Literal, assert_type
 from uuid import UUID
@@ -116,6 +116,23 @@ async def perhaps() -> DiscussionClosed | None:
     return None
 
 
+async def comments(discussion_id: str) -> list[dict[str, object]]:
+    return [{"type": "comment-added", "comment_count": len(discussion_id)}]
+
+
+async def while_open(discussion_id: str) -> AsyncIterator[Channel[DiscussionEvent]]:
+    yield discussions.channel(discussion_id)
+
+
+def from_database() -> Iterator[tuple[CommentAdded, DiscussionClosed]]:
+    yield CommentAdded(comment_count=1), DiscussionClosed()
+
+
+class Snapshot:
+    async def __call__(self, discussion_id: str) -> CommentAdded:
+        return await current(discussion_id)
+
+
 async def welcome(session: Session[DiscussionEvent]) -> None:
     assert_type(session.channel, Channel[CommentAdded | DiscussionClosed])
     assert_type(session.id, str)
@@ -141,6 +158,17 @@ routers = [
     ),
     create_sse_router(discussions, "/{discussion_id}", initial_event=history),
     create_sse_router(discussions, "/{discussion_id}", initial_event=perhaps),
+    create_sse_router(discussions, "/{discussion_id}", initial_event=comments),
+    create_sse_router(discussions, "/{discussion_id}", initial_event=Snapshot()),
+    create_sse_router(
+        discussions, "/{discussion_id}", channel=while_open, initial_event=from_database
+    ),
+    create_sse_router(
+        discussions,
+        "/{id}",
+        channel=discussions.channel_for("id"),
+        initial_event=lambda: [CommentAdded(comment_count=1)],
+    ),
     create_sse_router(
         discussions,
         "/{discussion_id}",

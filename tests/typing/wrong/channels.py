@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -79,3 +80,32 @@ create_sse_router(discussions, "/{id}", on_connect=of_another)  # error
 create_sse_router(discussions, "/{id}", on_disconnect=of_another)  # error
 create_sse_router(discussions, "/{id}", on_connect=without_session)  # error
 create_sse_router(DiscussionEvent, "/{id}")  # error
+
+
+async def first_vote() -> Vote:
+    return Vote()
+
+
+async def all_votes() -> list[Vote]:
+    return [Vote()]
+
+
+def open_votes() -> Iterator[Vote]:
+    yield Vote()
+
+
+def readable_votes() -> Channel[Vote]:
+    return votes.channel("42")
+
+
+async def resource_id() -> str:
+    return "42"
+
+
+create_sse_router(discussions, "/{id}", initial_event=first_vote)  # error
+create_sse_router(discussions, "/{id}", initial_event=all_votes)  # error
+create_sse_router(discussions, "/{id}", initial_event=open_votes)  # error
+create_sse_router(discussions, "/{id}", initial_event=Vote)  # error
+create_sse_router(discussions, "/{id}", initial_event=resource_id)  # error
+create_sse_router(discussions, "/{id}", channel=readable_votes)  # error
+create_sse_router(discussions, "/{id}", channel=resource_id)  # error

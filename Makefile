@@ -30,8 +30,8 @@ test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
 	$(BIN)/pytest $(ARGS)
 
 check: $(VENV)/.dev ## Lint and check types
-	$(BIN)/ruff check fastapi_sse_channels example_app tests
-	$(BIN)/ruff format --check fastapi_sse_channels example_app tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 

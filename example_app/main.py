@@ -76,7 +76,7 @@ async def list_discussions() -> dict[str, str]:
     return TITLES
 
 
-@app.get("/discussions/{discussion_id}")
+@app.get("/discussions/{discussion_id}")  # noqa: FAST003  # DiscussionId takes it
 async def page(_exists: DiscussionId) -> FileResponse:
     return FileResponse(STATIC / "index.html")
 

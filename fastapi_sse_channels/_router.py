@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.params import Depends as DependsMarker
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ._manager import ChannelManager
 
 T = TypeVar("T")
+R = TypeVar("R")
+# what FastAPI takes for a dependency that provides R
+Dependency = Callable[..., R | Awaitable[R] | AsyncIterator[R] | Iterator[R]]
+InitialEvents: TypeAlias = T | Mapping[str, object] | Sequence[T | Mapping[str, object]] | None
 
 _PATH_PARAMETER = re.compile(r"{([^{}:]+)(?::[^{}]*)?}")
 
@@ -42,8 +46,8 @@ def create_sse_router(
     manager: ChannelManager[T],
     path: str,
     *,
-    channel: Callable[..., Any] | None = None,
-    initial_event: Callable[..., Any] | None = None,
+    channel: Dependency[Channel[T]] | None = None,
+    initial_event: Dependency[InitialEvents[T]] | None = None,
     on_connect: SessionHook[T] | None = None,
     on_disconnect: SessionHook[T] | None = None,
     dependencies: Sequence[DependsMarker] = (),

@@ -272,7 +272,7 @@ async def open_stream() -> AsyncIterator[OpenStream]:
         connection = socket.socket()
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.setblocking(False)
+        connection.settimeout(0)
         await asyncio.get_running_loop().sock_connect(connection, (parts.host, parts.port))
         limit = receive_buffer or 65536
         reader, writer = await asyncio.open_connection(sock=connection, limit=limit)
@@ -428,9 +428,7 @@ async def connect() -> AsyncIterator[Connect]:
             "state": {},
         }
         stream = AsgiStream(transport=transport)
-        stream.task = asyncio.ensure_future(
-            app(scope, stream.receive, stream.send)  # type: ignore[arg-type]
-        )
+        stream.task = asyncio.ensure_future(app(scope, stream.receive, stream.send))
         streams.append(stream)
         if wait:
             await stream.until(lambda: stream.body or stream.is_complete)

@@ -43,6 +43,8 @@ class Removed(BaseModel):
 
 
 Event = Annotated[Added | Removed, Field(discriminator="type")]
+NamedEvent = TypeAliasType("NamedEvent", Event)
+Bare = TypeAliasType("Bare", Added | Removed)
 
 
 def schema_of(event_type: Any, **options: Any) -> EventSchema[Any]:
@@ -71,15 +73,11 @@ class TestDefinition:
         assert schema_of(Added).names == ("added",)
 
     def test_type_alias_names_the_union(self):
-        alias = TypeAliasType("DiscussionEvent", Event)
-
-        assert schema_of(alias).name == "DiscussionEvent"
-        assert schema_of(alias).names == ("added", "removed", "purged")
+        assert schema_of(NamedEvent).name == "NamedEvent"
+        assert schema_of(NamedEvent).names == ("added", "removed", "purged")
 
     def test_alias_inside_an_annotation_is_looked_through(self):
-        alias = TypeAliasType("Bare", Added | Removed)
-
-        assert schema_of(Annotated[alias, Field(discriminator="type")]).names == (
+        assert schema_of(Annotated[Bare, Field(discriminator="type")]).names == (
             "added",
             "removed",
             "purged",
@@ -88,7 +86,7 @@ class TestDefinition:
     @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
     def test_type_statement_names_the_union(self):
         namespace = {"Event": Event}
-        exec("type DiscussionEvent = Event", namespace)
+        exec("type DiscussionEvent = Event", namespace)  # noqa: S102  # else no Python 3.11 parses it
 
         assert schema_of(namespace["DiscussionEvent"]).name == "DiscussionEvent"
 
@@ -147,7 +145,8 @@ class TestDefinition:
 
         with pytest.raises(
             ConfigurationError,
-            match=r"Added, Other need one literal field .*there is none.*declare `Event = Annotated",
+            match=r"Added, Other need one literal field .*there is none"
+            r".*declare `Event = Annotated",
         ):
             schema_of(Added | Other)
 
@@ -171,16 +170,18 @@ class TestDefinition:
     )
     def test_name_that_the_wire_does_not_allow_is_refused(self, name):
         class Bad(BaseModel):
-            type: Literal[name] = name
+            type: Literal[name] = name  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]
 
-        with pytest.raises(ConfigurationError, match="Bad cannot be named .*choose another name"):
+        with pytest.raises(ConfigurationError, match=r"Bad cannot be named .*choose another name"):
             schema_of(Bad)
 
     def test_name_that_is_no_string_is_refused(self):
         class Bad(BaseModel):
             type: Literal[1] = 1
 
-        with pytest.raises(ConfigurationError, match="Bad.type is 1; an event's name is a string"):
+        with pytest.raises(
+            ConfigurationError, match=r"Bad\.type is 1; an event's name is a string"
+        ):
             schema_of(Bad)
 
     @pytest.mark.parametrize("declare", [lambda found: found, _in_field], ids=["bare", "field"])
@@ -193,7 +194,7 @@ class TestDefinition:
     def test_callable_discriminator_is_refused(self, declare):
         tagged = Annotated[
             Annotated[Added, Tag("added")] | Annotated[Removed, Tag("removed")],
-            declare(Discriminator(lambda value: "added")),
+            declare(Discriminator(lambda _value: "added")),
         ]
 
         with pytest.raises(ConfigurationError, match="callable discriminator"):
@@ -294,7 +295,7 @@ class TestRefusal:
 
     def test_subclass_is_refused(self, schema):
         class Sub(Added):
-            secret: str = "not in the documentation"
+            more: str = "not in the documentation"
 
         with pytest.raises(InvalidEventError, match="Sub is not an event of this channel"):
             schema.encode(Sub())
@@ -362,7 +363,7 @@ class TestRefusal:
             type: Literal["drawn"] = "drawn"
             point: Point
 
-            @computed_field
+            @computed_field  # type: ignore[prop-decorator]
             @property
             def double(self) -> float:
                 return self.point.x * 1e200

@@ -423,7 +423,7 @@ class TestPings:
 
         assert b"\n:\n" not in stream.body
 
-    async def test_no_pings_where_none_are_wanted(self, make_notes, connect, eventually):
+    async def test_no_pings_where_none_are_wanted(self, make_notes, connect):
         notes = make_notes(ping_interval=None)
         other = make_notes(ping_interval=0.01, key_suffix="other")
         stream = await connect(notes.app, URL)

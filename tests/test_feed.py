@@ -18,16 +18,16 @@ class Reader:
         self.offset = offset
         self.slow = slow
 
-    def is_slow(self, now):
+    def is_slow(self, _now):
         return self.slow
 
-    def flush(self, now):
+    def flush(self, _now):
         return None
 
 
 @pytest.fixture
 def feed():
-    feed = Feed("key", lambda feed: None)
+    feed = Feed("key", lambda _feed: None)
     feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
     return feed
 

@@ -180,7 +180,7 @@ class TestAfter:
         for offset in range(100):
             log.after(offset)
 
-        assert len(log._joined) <= 8
+        assert len(log._joined) <= 8  # noqa: SLF001  # nobody sees it from outside
 
     @given(st.integers(0, 40), st.integers(1, 20))
     def test_entries_after_every_reachable_offset_are_the_rest(self, count, size):

@@ -223,12 +223,12 @@ class TestThreads:
         provided = Depends(notes.manager.publisher)
 
         @notes.app.post("/async")
-        async def publish(publisher: Any = provided) -> str:
+        async def publish(publisher: Publisher[Any] = provided) -> str:
             assert isinstance(publisher, Publisher)
             return await publisher.publish("1", {"type": "note", "text": "async"})
 
         @notes.app.post("/def")
-        def publish_sync(publisher: Any = provided) -> str:
+        def publish_sync(publisher: Publisher[Any] = provided) -> str:
             return publisher.publish_sync("1", {"type": "note", "text": "def"})
 
         with TestClient(notes.app) as client:
@@ -431,7 +431,9 @@ class TestDrain:
 
         assert notes.manager.session_count("1") == 0
 
-    async def test_stream_that_opens_during_the_drain_is_refused(self, make_notes, connect):
+    async def test_stream_that_opens_during_the_drain_is_refused(
+        self, make_notes, connect, eventually
+    ):
         gate = asyncio.Event()
 
         async def initial():
@@ -440,8 +442,7 @@ class TestDrain:
 
         notes = make_notes(router={"initial_event": initial})
         stream = await connect(notes.app, URL, wait=False)
-        while not notes.manager.session_count("1"):
-            await asyncio.sleep(0)
+        await eventually(lambda: notes.manager.session_count("1"))
         draining = asyncio.ensure_future(notes.manager.drain())
         await asyncio.sleep(0)
         gate.set()

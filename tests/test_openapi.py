@@ -20,7 +20,7 @@ class DiscussionClosed(BaseModel):
 
 
 DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
-Named = TypeAliasType("NamedEvent", DiscussionEvent)
+NamedEvent = TypeAliasType("NamedEvent", DiscussionEvent)
 PATH = "/discussions/{discussion_id}/events"
 UNION = {
     "oneOf": [
@@ -88,7 +88,7 @@ def test_versioned_double_inclusion_keeps_one_component(router):
 
 
 def test_declared_name_is_the_components_name():
-    manager = ChannelManager(Named, key_prefix="discussion")
+    manager = ChannelManager(NamedEvent, key_prefix="discussion")
 
     spec = document((create_sse_router(manager, PATH), {}))
 

@@ -49,7 +49,7 @@ class TestPath:
 
     @pytest.mark.parametrize("path", ["/events", "/users/{user_id}/notes/{note_id}/events"])
     def test_other_number_of_parameters_is_refused_with_the_fix(self, path):
-        with pytest.raises(ConfigurationError, match="exactly one path parameter.*pass channel="):
+        with pytest.raises(ConfigurationError, match=r"exactly one path parameter.*pass channel="):
             create_sse_router(make_manager(), path)
 
     @pytest.mark.parametrize(
@@ -100,15 +100,14 @@ class TestPath:
         assert await opens_channel(connect, notes, app, "/v2/t/notes/7/events", "7")
 
     async def test_mounted_application(self, connect):
+        def no_event(note_id: str) -> None:
+            assert note_id == "7"
+
         notes = make_manager()
         app = FastAPI()
         app.mount(
             "/sub/{team}",
-            app_with(
-                create_sse_router(
-                    notes, "/notes/{note_id}/events", initial_event=lambda note_id: None
-                )
-            ),
+            app_with(create_sse_router(notes, "/notes/{note_id}/events", initial_event=no_event)),
         )
 
         assert await opens_channel(connect, notes, app, "/sub/x/notes/7/events", "7")
@@ -135,8 +134,11 @@ class TestChannelDependency:
         assert (await connect(app, "/t/ten/events")).status == 422
 
     async def test_what_is_no_channel_is_told(self, connect):
+        def untyped() -> Any:
+            return "7"
+
         notes = make_manager()
-        app = app_with(create_sse_router(notes, "/events", channel=lambda: "7"))
+        app = app_with(create_sse_router(notes, "/events", channel=untyped))
 
         stream = await connect(app, "/events")
         with pytest.raises(ConfigurationError, match=r"returned str; return manager\.channel"):

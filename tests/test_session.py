@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from fastapi import HTTPException
+
+from fastapi_sse_channels import Session
 
 URL = "/notes/1/events"
 
@@ -49,7 +52,7 @@ class TestOpening:
         assert notes.texts(stream) == ["b", "c"]
 
     async def test_events_that_came_while_the_initial_event_was_loaded_follow_it(
-        self, make_notes, connect
+        self, make_notes, connect, eventually
     ):
         gate = asyncio.Event()
 
@@ -59,9 +62,7 @@ class TestOpening:
 
         notes = make_notes(router={"initial_event": initial})
         stream = await connect(notes.app, URL, wait=False)
-        async with asyncio.timeout(5):
-            while not notes.manager.session_count("1"):
-                await asyncio.sleep(0)
+        await eventually(lambda: notes.manager.session_count("1"))
         await notes.publish("a", "b")
         gate.set()
         await stream.until(b'"text":"b"')
@@ -71,7 +72,7 @@ class TestOpening:
     async def test_initial_event_overtaken_by_more_than_the_history_is_loaded_again(
         self, make_notes, connect
     ):
-        loads = []
+        loads: list[int] = []
 
         async def initial():
             loads.append(len(loads))
@@ -139,7 +140,7 @@ class TestOpening:
 
 class TestReset:
     async def test_reset_in_mid_stream_brings_the_initial_event_again(self, make_notes, connect):
-        loads = []
+        loads: list[int] = []
 
         async def initial():
             loads.append(0)
@@ -166,7 +167,7 @@ class TestReset:
     async def test_initial_event_that_fails_in_mid_stream_ends_it_for_a_reconnect(
         self, make_notes, connect, caplog, error
     ):
-        loads = []
+        loads: list[int] = []
 
         async def initial():
             loads.append(0)
@@ -190,7 +191,7 @@ class TestReset:
         self, make_notes, connect, eventually
     ):
         gate = asyncio.Event()
-        loads = []
+        loads: list[int] = []
 
         async def initial():
             loads.append(0)
@@ -230,7 +231,8 @@ class TestClosing:
             stream.body.removeprefix(opening)
             == (
                 f'id: {event_id}\ndata: {{"type":"note","text":"last"}}\n\n'
-                f'event: stream-close\nretry: {retry}\ndata: {{"reason":"ended","reconnect":false}}\n\n'
+                f"event: stream-close\nretry: {retry}\n"
+                'data: {"reason":"ended","reconnect":false}\n\n'
             ).encode()
         )
         assert stream.is_complete
@@ -309,7 +311,7 @@ class TestHooks:
         assert seen == [("on", 1, False), ("off", 0, True)]
 
     async def test_hooks_see_what_the_client_sent(self, make_notes, connect):
-        sessions = []
+        sessions: list[Session[Any]] = []
         notes = make_notes(router={"on_connect": sessions.append})
         [event_id] = await notes.publish("a")
         await connect(notes.app, URL, last_event_id=event_id)
@@ -320,7 +322,7 @@ class TestHooks:
         assert repr(session).startswith(f"<Session {session.id} of note:1:events at 1 ")
 
     async def test_error_of_on_connect_is_the_response(self, make_notes, connect):
-        async def on_connect(session):
+        async def on_connect(_session):
             raise HTTPException(403, "not you")
 
         notes = make_notes(router={"on_connect": on_connect})
@@ -330,7 +332,7 @@ class TestHooks:
         assert notes.manager.session_count("1") == 0
 
     async def test_error_of_on_disconnect_is_logged(self, make_notes, connect, caplog):
-        async def on_disconnect(session):
+        async def on_disconnect(_session):
             msg = "boom"
             raise ValueError(msg)
 

@@ -21,7 +21,7 @@ def heard():
 def servers_handler(heard):
     """What a server installs, and what must run as well."""
 
-    def handle(number, stack_frame):
+    def handle(_number, _stack_frame):
         heard.append("server")
 
     previous = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -10,7 +10,7 @@ from fastapi_sse_channels import DrainingError, InvalidEventError, StreamResetEr
 
 
 async def texts(events, count):
-    found = []
+    found: list[str] = []
     async with asyncio.timeout(5):
         while len(found) < count:
             found.append((await anext(events)).text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -35,7 +36,7 @@ async def dispatch(request, call_next):
     return await call_next(request)
 
 
-MIDDLEWARES = {
+MIDDLEWARES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "none": [],
     "cors": [(CORSMiddleware, {"allow_origins": ["*"]})],
     "gzip": [(GZipMiddleware, {})],
@@ -51,10 +52,10 @@ MIDDLEWARES = {
 
 @pytest.mark.parametrize("name", MIDDLEWARES)
 async def test_transport_is_found_behind_middlewares(name):
-    found = []
+    found: list[Any] = []
 
     class Endpoint:
-        async def __call__(self, scope, receive, send):
+        async def __call__(self, _scope, receive, send):
             found.append(transport_behind(send, receive))
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -104,7 +105,7 @@ async def test_transport_is_found_behind_functions_of_every_shape():
     assert transport_behind(send, None) is cycle.transport
 
 
-@pytest.mark.parametrize("send", [None, print, lambda message: None, functools.partial(print)])
+@pytest.mark.parametrize("send", [None, print, lambda _message: None, functools.partial(print)])
 def test_server_that_keeps_its_transport_to_itself_has_none(send):
     assert transport_behind(send, send) is None
     assert shutdown_behind(send, send) is None
@@ -119,6 +120,6 @@ def test_wrappers_that_lead_in_a_circle_end():
             pass
 
     circle = Circle()
-    circle.send = circle.other
+    circle.send = circle.other  # type: ignore[method-assign]
 
     assert transport_behind(circle.send, circle.send) is None

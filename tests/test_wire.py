@@ -96,4 +96,4 @@ class TestNames:
         ],
     )
     def test_other_name_is_told_why(self, name, problem):
-        assert _wire.name_problem(name).startswith(problem)
+        assert (_wire.name_problem(name) or "").startswith(problem)

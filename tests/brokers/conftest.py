@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fastapi_sse_channels import Broker, MemoryBroker
+from fastapi_sse_channels.brokers.redis import RedisBroker
 
 
 def memory(_request: pytest.FixtureRequest) -> Broker:
@@ -15,8 +16,6 @@ def memory(_request: pytest.FixtureRequest) -> Broker:
 
 
 def redis(request: pytest.FixtureRequest) -> Broker:
-    from fastapi_sse_channels.brokers.redis import RedisBroker
-
     url = request.getfixturevalue("redis_url")
     return RedisBroker(url, namespace=f"test-{secrets.token_hex(4)}")
 

@@ -323,14 +323,12 @@ class TestLife:
         with pytest.raises(BrokerClosedError):
             await publish(stopped_broker, 1)
 
-    def test_broker_may_be_started_again_on_another_loop(self, stopped_broker):
+    def test_broker_may_be_started_again_on_another_loop(self, stopped_broker, eventually):
         async def use(number):
             await stopped_broker.start()
             follower = await Follower(stopped_broker).follow()
             [position] = await publish(stopped_broker, 1, start=number)
-            async with asyncio.timeout(5):
-                while follower.log.top != position:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: follower.log.top == position)
             found = numbers(follower.log.entries)
             await stopped_broker.stop()
             return found

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import httpx
 import pytest
 from pydantic import BaseModel
 
-from fastapi_sse_channels.client import SyncConnection, Waiting, connect, connect_sync
+from fastapi_sse_channels.client import Status, SyncConnection, Waiting, connect, connect_sync
 
 APPS = Path(__file__).parent / "apps"
 
@@ -137,7 +139,7 @@ class Follower:
         statuses: Every status so far.
     """
 
-    def __init__(self, connection, statuses):
+    def __init__(self, connection: Any, statuses: list[Status]) -> None:
         self.connection = connection
         self.statuses = statuses
         self.is_sync = isinstance(connection, SyncConnection)
@@ -174,20 +176,32 @@ class Follower:
         return [status.reason for status in self.statuses if isinstance(status, Waiting)]
 
 
-@pytest.fixture(params=["connect", "connect_sync"])
+@dataclass
+class Follow:
+    """Makes connections of one kind."""
+
+    is_sync: bool
+
+    def __call__(self, url, *, sleep=None, **options):
+        statuses: list[Status] = []
+        options = {"on_status": statuses.append, **options}
+        if sleep is not None:
+            options["sleep"] = sleep.sleep_sync if self.is_sync else sleep.sleep
+        connection = (connect_sync if self.is_sync else connect)(url, Number, **options)
+        return Follower(connection, statuses)
+
+    @asynccontextmanager
+    async def client(self, **options):
+        """Open an httpx client of the kind that such a connection takes."""
+        if self.is_sync:
+            with httpx.Client(**options) as client:
+                yield client
+        else:
+            async with httpx.AsyncClient(**options) as client:
+                yield client
+
+
+@pytest.fixture(params=[False, True], ids=["connect", "connect_sync"])
 def follow(request):
     """Follow a stream of numbers with either kind of connection."""
-
-    def make(url, *, sleep=None, **options):
-        statuses = []
-        options = {"on_status": statuses.append, **options}
-        if request.param == "connect":
-            if sleep is not None:
-                options["sleep"] = sleep.sleep
-            return Follower(connect(url, Number, **options), statuses)
-        if sleep is not None:
-            options["sleep"] = sleep.sleep_sync
-        return Follower(connect_sync(url, Number, **options), statuses)
-
-    make.is_sync = request.param == "connect_sync"
-    return make
+    return Follow(is_sync=request.param)

@@ -138,14 +138,13 @@ class TestResuming:
             assert await stream.next() == 8
 
     async def test_server_that_is_not_there_yet_is_waited_for(
-        self, scripted, follow, unused_ports, delays
+        self, scripted, follow, unused_ports, delays, eventually
     ):
         [port] = unused_ports(1)
         url = f"http://127.0.0.1:{port}/events"
         opening = asyncio.ensure_future(follow(url, sleep=delays).__aenter__())
         async with asyncio.timeout(10):
-            while len(delays) < 7:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: len(delays) >= 7)
             server = await scripted(numbers_then_silence, port=port)
             stream = await opening
         assert await stream.next() == 1
@@ -228,26 +227,25 @@ class TestStalls:
             await talk.silence()
 
         server = await scripted(slow)
-        client = (httpx.Client if follow.is_sync else httpx.AsyncClient)(timeout=0.05)
-        async with follow(server.url, client=client) as stream:
-            assert await stream.next() == 1
+        async with follow.client(timeout=0.05) as client:
+            async with follow(server.url, client=client) as stream:
+                assert await stream.next() == 1
 
-        assert stream.waits == []
-        assert not client.is_closed
-        client.close() if follow.is_sync else await client.aclose()
+            assert stream.waits == []
+            assert not client.is_closed
 
 
 class TestClient:
     async def test_given_client_adds_its_base_url_and_headers(self, scripted, follow):
         server = await scripted(numbers_then_silence)
-        library = httpx.Client if follow.is_sync else httpx.AsyncClient
         base_url = server.url.removesuffix("events")
-        client = library(base_url=base_url, headers={"X-Team": "red"})
-        async with follow("/events", client=client) as stream:
+        async with (
+            follow.client(base_url=base_url, headers={"X-Team": "red"}) as client,
+            follow("/events", client=client) as stream,
+        ):
             assert await stream.next() == 1
 
         assert server.requests[0]["x-team"] == "red"
-        client.close() if follow.is_sync else await client.aclose()
 
     async def test_redirection_is_followed(self, scripted, follow):
         target = await scripted(numbers_then_silence)

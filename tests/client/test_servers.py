@@ -25,6 +25,7 @@ class Publishing:
     def __init__(self, event_type: type[BaseModel], broker: str, resource_id: str) -> None:
         self._publisher = SyncPublisher(event_type, broker=broker, key_prefix="number")
         self._resource_id = resource_id
+        self.path = f"/numbers/{resource_id}/events"
         self._last = 0
 
     async def publish(self, count: int) -> None:
@@ -39,9 +40,7 @@ class Publishing:
 
 @pytest.fixture
 async def publishing(number_type, redis_url, new_resource):
-    resource_id = new_resource()
-    publishing = Publishing(number_type, redis_url, resource_id)
-    publishing.path = f"/numbers/{resource_id}/events"
+    publishing = Publishing(number_type, redis_url, new_resource())
     yield publishing
     publishing.close()
 

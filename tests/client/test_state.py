@@ -14,6 +14,7 @@ from fastapi_sse_channels.client import (
     Connecting,
     ContentTypeError,
     Open,
+    Status,
     StreamRefusedError,
     UnauthorizedError,
     Waiting,
@@ -40,7 +41,7 @@ class Stream:
     """A state whose every attempt is answered."""
 
     def __init__(self, last_event_id=None, **options):
-        self.statuses = []
+        self.statuses: list[Status] = []
         given = {"on_status": self.statuses.append, "random": lambda: 1, **options}
         self.state = StreamState(Event, last_event_id=last_event_id, options=Options(**given))
         self.attempt()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from fastapi_sse_channels.client import connect_sync
+from fastapi_sse_channels.client import Status, connect_sync
 
 
 class Number(BaseModel):
@@ -33,7 +33,7 @@ async def test_thread_ends_with_the_connection(scripted):
     assert await asyncio.to_thread(use, server.url) == set()
 
 
-async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted, eventually):
+async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted):
     async def script(talk):
         await talk.open(ping=0.05)
         for number in range(1, 4):
@@ -45,7 +45,7 @@ async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted, eventuall
         await talk.silence()
 
     def use(url):
-        statuses = []
+        statuses: list[Status] = []
         with connect_sync(url, Number, on_status=statuses.append) as events:
             numbers = [next(events).number]
             # longer than the limit, between two reads

@@ -24,6 +24,7 @@ class Sink(asyncio.Protocol):
         self._complete = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport):
+        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(f"GET {self._path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
 

@@ -92,9 +92,7 @@ class TestErrors:
             ("/refusing/a/events?number=0", 500),
         ],
     )
-    async def test_error_of_the_initial_event_is_the_response(
-        self, hygiene, path, status, eventually
-    ):
+    async def test_error_of_the_initial_event_is_the_response(self, hygiene, path, status):
         server = hygiene()
 
         response = httpx2.get(f"{server.url}{path}")
@@ -172,7 +170,7 @@ class TestClients:
         await eventually(lambda: _equals(session_count(server), 0), timeout=1)
         assert "Traceback" not in server.log
 
-    async def test_head_ends_and_the_connection_serves_another_request(self, hygiene, open_stream):
+    async def test_head_ends_and_the_connection_serves_another_request(self, hygiene):
         server = hygiene()
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
 

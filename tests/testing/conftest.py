@@ -40,14 +40,18 @@ class Application:
         app.include_router(
             create_sse_router(manager, "/private/{note_id}/events", channel=self._private)
         )
-        note_publisher = Annotated[Publisher[Event], Depends(manager.publisher)]
+        provided = Depends(manager.publisher)
 
         @app.post("/notes/{note_id}", status_code=201)
-        async def publish(note_id: str, note: Note, publisher: note_publisher) -> str:
+        async def publish(
+            note_id: str, note: Note, publisher: Annotated[Publisher[Any], provided]
+        ) -> str:
             return await publisher.publish(note_id, note)
 
         @app.put("/notes/{note_id}")
-        def publish_sync(note_id: str, note: Note, publisher: note_publisher) -> str:
+        def publish_sync(
+            note_id: str, note: Note, publisher: Annotated[Publisher[Any], provided]
+        ) -> str:
             return publisher.publish_sync(note_id, note)
 
         @app.post("/login")
@@ -82,12 +86,12 @@ class Application:
             return StreamingResponse(iter(["data: x\n\n"]), media_type="text/event-stream")
 
     @asynccontextmanager
-    async def _lifespan(self, app):
+    async def _lifespan(self, _app):
         self.trace.append("started")
         yield {"name": "of the lifespan"}
         self.trace.append("stopped")
 
-    async def _private(self, note_id: str, request: Request) -> Channel[Event]:
+    async def _private(self, note_id: str, request: Request) -> Channel[Any]:
         if request.cookies.get("user") != "ann":
             raise HTTPException(401, "who are you?")
         return self.manager.channel(note_id)

@@ -41,7 +41,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("path", ["/notes/1/events", "/never", "/chunks"])
     async def test_answer_without_an_end_is_given_up(self, client, path):
-        with pytest.raises(StreamTimeoutError, match=f"GET {path} .* 0.05 s.*client.stream"):
+        with pytest.raises(StreamTimeoutError, match=rf"GET {path} .* 0\.05 s.*client\.stream"):
             await client.get(path, timeout=0.05)
 
     async def test_given_up_request_leaves_no_session(self, application, client):
@@ -61,7 +61,7 @@ class TestLifespan:
         assert application.trace == ["started", "stopped"]
 
     async def test_application_that_cannot_start_fails_the_test(self):
-        async def lifespan(app):
+        async def lifespan(_app):
             raise LookupError("no database")
             yield
 
@@ -70,7 +70,7 @@ class TestLifespan:
                 pass
 
     async def test_application_that_says_that_it_cannot_start_fails_the_test(self):
-        async def app(scope, receive, send):
+        async def app(_scope, receive, send):
             assert (await receive())["type"] == "lifespan.startup"
             await send({"type": "lifespan.startup.failed", "message": "no database"})
 
@@ -79,7 +79,7 @@ class TestLifespan:
                 pass
 
     async def test_application_without_a_lifespan_is_served(self):
-        async def app(scope, receive, send):
+        async def app(scope, _receive, send):
             assert scope["type"] == "http"
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
@@ -88,7 +88,7 @@ class TestLifespan:
             assert (await client.get("/")).status_code == 204
 
     async def test_error_of_the_shutdown_is_raised(self):
-        async def lifespan(app):
+        async def lifespan(_app):
             yield
             raise LookupError("too late")
 
@@ -98,14 +98,14 @@ class TestLifespan:
 
     @pytest.mark.parametrize("what", ["start", "stop"])
     async def test_application_that_hangs_is_given_up(self, what):
-        async def lifespan(app):
+        async def lifespan(_app):
             if what == "stop":
                 yield
             await asyncio.Event().wait()
             if what == "start":
                 yield
 
-        with pytest.raises(StreamTimeoutError, match=f"did not {what} within 0.05 s"):
+        with pytest.raises(StreamTimeoutError, match=rf"did not {what} within 0\.05 s"):
             async with SSETestClient(FastAPI(lifespan=asynccontextmanager(lifespan)), timeout=0.05):
                 pass
 
@@ -132,7 +132,7 @@ class TestTransports:
             transport=transport(application.app), base_url="http://test", timeout=0.05
         ) as client:
             for path in ("/never", "/chunks"):
-                with pytest.raises(library.ReadTimeout, match="nothing for 0.05 s"):
+                with pytest.raises(library.ReadTimeout, match=r"nothing for 0\.05 s"):
                     await client.get(path)
 
     async def test_state_is_a_copy_for_each_request(self, application, name):
@@ -144,15 +144,15 @@ class TestTransports:
             assert (await client.get("/echo")).json()["state"] == "given"
 
     async def test_application_that_does_not_answer_is_told(self, name):
-        async def app(scope, receive, send):
+        async def app(_scope, _receive, _send):
             pass
 
         library, transport = LIBRARIES[name]
         async with library.AsyncClient(transport=transport(app), base_url="http://test") as client:
-            with pytest.raises(StreamEndedError, match="GET /x.*before its response was complete"):
+            with pytest.raises(StreamEndedError, match=r"GET /x.*before its response was complete"):
                 await client.get("/x")
 
-    def test_library_alone_is_enough(self, name, tmp_path):
+    def test_library_alone_is_enough(self, name):
         other = next(other for other in LIBRARIES if other != name)
         code = f"""
 import sys
@@ -199,7 +199,7 @@ async def test_application_that_ignores_its_client_is_cancelled(monkeypatch):
     monkeypatch.setattr("fastapi_sse_channels.testing._exchange._GRACE", 0.05)
     cancelled = asyncio.Event()
 
-    async def app(scope, receive, send):
+    async def app(scope, _receive, send):
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         try:
@@ -208,6 +208,6 @@ async def test_application_that_ignores_its_client_is_cancelled(monkeypatch):
             cancelled.set()
 
     async with SSETestClient(app) as client:
-        with pytest.raises(StreamTimeoutError, match="goes on 0.05 s after its client has left"):
+        with pytest.raises(StreamTimeoutError, match=r"goes on 0\.05 s after its client has left"):
             await client.get("/", timeout=0.01)
     assert cancelled.is_set()

@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -21,6 +22,11 @@ from fastapi_sse_channels._wire import data_of, event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)
+
+
+def redis_at(port: int) -> Any:
+    """Connect; redis-py's annotations mix up its blocking and its asynchronous client."""
+    return Redis(port=port, socket_timeout=2)
 
 
 def wait_until(condition, seconds: float = 20) -> None:
@@ -40,17 +46,17 @@ class Servers:
         self.directory = directory
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self, port: int, *arguments: str, config: str | None = None) -> Redis:
+    def start(self, port: int, *arguments: str, config: str | None = None) -> Any:
         directory = self.directory / str(port)
         directory.mkdir(exist_ok=True)
-        command = ["redis-server"]
+        command = [shutil.which("redis-server") or "redis-server"]
         if config is not None:
             (directory / "redis.conf").write_text(config)
             command += ["redis.conf"]
         command += ["--port", str(port), "--bind", "127.0.0.1", *arguments]
         with (directory / "log").open("ab") as log:
             self.processes[port] = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
-        client = Redis(port=port, socket_timeout=2)
+        client = redis_at(port)
         wait_until(client.ping)
         return client
 
@@ -74,7 +80,9 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 def cli(*arguments: str) -> None:
-    subprocess.run(["redis-cli", *arguments], check=True, capture_output=True)
+    subprocess.run(
+        [shutil.which("redis-cli") or "redis-cli", *arguments], check=True, capture_output=True
+    )
 
 
 class Following:
@@ -114,7 +122,7 @@ async def published_anyhow(following: Following, number: int, seconds: float = 2
 
 
 @pytest.fixture
-def cluster(servers: Servers, unused_ports) -> list[int]:
+def cluster(servers: Servers, unused_ports: Callable[[int], list[int]]) -> list[int]:
     """Three primaries, and a replica of the first."""
     ports = unused_ports(4)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "")
@@ -123,7 +131,7 @@ def cluster(servers: Servers, unused_ports) -> list[int]:
     ]
     addresses = [f"127.0.0.1:{port}" for port in ports]
     cli("--cluster", "create", *addresses[:3], "--cluster-yes")
-    wait_until(lambda: all(b"ok" in info(client) for client in clients[:3]))
+    wait_until(lambda: all(map(is_whole, clients[:3])))
     primary = clients[0].execute_command("CLUSTER MYID")
     clients[3].execute_command("CLUSTER MEET", "127.0.0.1", ports[0])
     wait_until(lambda: clients[3].execute_command("CLUSTER REPLICATE", primary))
@@ -131,9 +139,8 @@ def cluster(servers: Servers, unused_ports) -> list[int]:
     return ports
 
 
-def info(client: Redis) -> bytes:
-    state = client.execute_command("CLUSTER INFO")
-    return b"ok" if state["cluster_state"] == "ok" else b""
+def is_whole(client: Any) -> bool:
+    return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
 
 @pytest.mark.parametrize("follow", ["pattern", "channel"])
@@ -173,7 +180,7 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, ev
         channels = [await Following(broker, f"channel-{n}").start() for n in range(12)]
         for channel in channels:
             await channel.publish(0)
-        ids = [Redis(port=port).execute_command("CLUSTER MYID").decode() for port in cluster[:3]]
+        ids = [redis_at(port).execute_command("CLUSTER MYID").decode() for port in cluster[:3]]
         reshard = asyncio.create_task(
             asyncio.to_thread(
                 cli,
@@ -205,7 +212,7 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
             "sentinel down-after-milliseconds main 800\nsentinel failover-timeout main 3000\n"
         )
         servers.start(port, "--sentinel", config=config)
-    knows = [Redis(port=port) for port in sentinel_ports]
+    knows = [redis_at(port) for port in sentinel_ports]
     wait_until(lambda: all(len(one.sentinel_slaves("main")) == 1 for one in knows))
     wait_until(lambda: all(len(one.sentinel_sentinels("main")) == 2 for one in knows))
 
@@ -230,5 +237,5 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
 
 
 def caught_up(port: int) -> bool:
-    replication = Redis(port=port).info("replication")
-    return replication["slave0"]["offset"] == replication["master_repl_offset"]
+    replication = redis_at(port).info("replication")
+    return bool(replication["slave0"]["offset"] == replication["master_repl_offset"])

@@ -482,7 +482,7 @@ def is_handed_off() -> bool:
 
 
 @pytest.fixture
-def make_notes(is_handed_off: bool) -> Callable[..., Notes]:
+def make_notes(*, is_handed_off: bool) -> Callable[..., Notes]:
     """Build an application that streams `/notes/{note_id}/events`."""
 
     def make(*, router: dict[str, Any] | None = None, **options: Any) -> Notes:

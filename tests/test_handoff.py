@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from typing import Any
 
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -65,7 +66,8 @@ def inside(notes, *middlewares):
 
 class TestRequest:
     async def test_ends_once_the_stream_is_open(self, make_notes, connect):
-        notes, seen = make_notes(), []
+        notes = make_notes()
+        seen: list[str] = []
         inside(notes, (Witness, {"seen": seen}))
 
         stream = await connect(notes.app, URL)
@@ -105,7 +107,8 @@ class TestRequest:
         ids=["own", "base", "gzip"],
     )
     async def test_goes_on_where_a_middleware_wraps_send(self, make_notes, connect, middleware):
-        notes, seen = make_notes(), []
+        notes = make_notes()
+        seen: list[str] = []
         inside(notes, (Witness, {"seen": seen}), middleware)
 
         stream = await connect(notes.app, URL, **{"accept-encoding": "gzip"})
@@ -119,7 +122,8 @@ class TestRequest:
         assert seen == ["begin", "end"]
 
     async def test_ends_under_cors(self, make_notes, connect):
-        notes, seen = make_notes(), []
+        notes = make_notes()
+        seen: list[str] = []
         inside(notes, (Witness, {"seen": seen}), (CORSMiddleware, {"allow_origins": ["*"]}))
 
         stream = await connect(notes.app, URL, origin="http://elsewhere.test")
@@ -129,13 +133,14 @@ class TestRequest:
         assert seen == ["begin", "end"]
         assert stream.headers["access-control-allow-origin"] == "*"
 
-    async def test_goes_on_while_it_has_background_tasks(self, make_notes, connect, eventually):
-        done = []
+    async def test_goes_on_while_it_has_background_tasks(self, make_notes, connect):
+        done: list[str] = []
 
         def remember(tasks: BackgroundTasks):
             tasks.add_task(done.append, "background")
 
-        notes, seen = make_notes(router={"dependencies": [Depends(remember)]}), []
+        notes = make_notes(router={"dependencies": [Depends(remember)]})
+        seen: list[str] = []
         inside(notes, (Witness, {"seen": seen}))
 
         stream = await connect(notes.app, URL)
@@ -154,7 +159,7 @@ class TestRequest:
                 await self.app(scope, receive, send)
                 raise RuntimeError("too late")
 
-        left = []
+        left: list[object] = []
         notes = make_notes(router={"on_disconnect": left.append})
         inside(notes, (Failing, {}))
 
@@ -261,21 +266,24 @@ class TestForwarders:
 
     @pytest.mark.parametrize("cors", [False, True])
     async def test_of_the_frameworks_hand_bodies_on_unchanged(self, cors):
-        found, sent = [], []
+        found: list[Any] = []
+        sent: list[object] = []
 
-        class Endpoint:
-            async def __call__(self, scope, receive, send):
-                await send({"type": "http.response.start", "status": 200, "headers": []})
-                found.append(send)
-                body = {"type": "http.response.body", "body": b"x", "more_body": True}
-                await send(body)
-                assert sent[-1] is body
+        async def endpoint(_scope, _receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            found.append(send)
+            body = {"type": "http.response.body", "body": b"x", "more_body": True}
+            await send(body)
+            assert sent[-1] is body
+
+        async def receive():
+            raise AssertionError("nobody asks for the client")
 
         async def send(message):
             sent.append(message)
 
         app = FastAPI()
-        app.mount("/", Endpoint())
+        app.mount("/", endpoint)
         if cors:
             app.add_middleware(CORSMiddleware, allow_origins=["*"])
         scope = {
@@ -287,7 +295,7 @@ class TestForwarders:
             "headers": [(b"origin", b"http://elsewhere.test")],
             "http_version": "1.1",
         }
-        await app(scope, None, send)
+        await app(scope, receive, send)
 
         [innermost] = found
         assert innermost is not send

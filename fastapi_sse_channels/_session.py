@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _wire
+from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
 from ._transport import past_forwarders, shutdown_behind, transport_behind
@@ -41,6 +42,7 @@ class StreamSettings:
     send_timeout: float
     slow_after: float
     slow_policy: SlowPolicy
+    chunks: Chunks | None
     retry: Callable[[], int]
     drain_retry: Callable[[], int]
 
@@ -57,11 +59,12 @@ class Session(Generic[T]):
 
     __slots__ = (
         "__weakref__",
-        "_closing",
+        "_direct",
+        "_extra",
         "_feed",
         "_incarnation",
+        "_is_closing",
         "_is_ended",
-        "_is_ping_due",
         "_load_initial",
         "_receive",
         "_reset",
@@ -102,9 +105,11 @@ class Session(Generic[T]):
         self._load_initial = load_initial
         self._settings = settings
         self._wake = wake
-        self._closing: bytes | None = None
+        self._direct: DirectWriter | None = None
+        # what to send besides events: a ping, or the frame that closes the stream
+        self._extra = b""
+        self._is_closing = False
         self._is_ended = False
-        self._is_ping_due = False
         self._task: asyncio.Task[Any] | None = None
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
@@ -134,7 +139,8 @@ class Session(Generic[T]):
             reconnect: Whether the client should come back.
         """
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
-        self._closing = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._is_closing = True
         self._wake(self)
 
     async def open(self) -> bytes:
@@ -162,6 +168,8 @@ class Session(Generic[T]):
         if not await self._send_within_timeout(self._send(start)):
             return False
         self._send = past_forwarders(self._send)
+        if self._settings.chunks is not None:
+            self._direct = direct_writer(self._send, self._settings.chunks)
         return await self._send_within_timeout(self._send(_body(opening)))
 
     def go_live(self, task: asyncio.Task[Any]) -> None:
@@ -190,30 +198,37 @@ class Session(Generic[T]):
 
     def ping(self) -> None:
         """Send a ping with the next flush if nothing else is sent."""
-        self._is_ping_due = True
+        self._extra = self._extra or _wire.PING
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
-        # once for every delivery: one level of calls, and nothing that can be left out
         if self._stuck_since is not None or self._is_ended:
             return None
         log = self._feed.log
+        top = log.top.offset
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self._stuck_since = now
             return self._recover()
-        message = self._next_message()
-        if message is None:
+        if self._extra:
+            return self._send_now(self._next_message(), now)
+        if self.offset == top:
             return None
+        chunk = log.after(self.offset)
+        self.offset = top
+        if self._direct is None or not self._direct.write(chunk):
+            return self._send_now(_body(chunk), now)
+        self.written_at = now
+        return None
+
+    def _send_now(self, message: Message, now: float) -> Coroutine[object, object, None] | None:
+        """Take the first step of a send, which is the only one unless the client reads slowly."""
         call: Any = self._send(message)
         if type(call) is not types.CoroutineType:
             call = _await(call)
         try:
             waiting_for = call.send(None)
         except StopIteration:
-            self.written_at = now
-            self._is_ping_due = False
-            if self._closing is not None:
-                self._end()
+            self._sent(message, now)
             return None
         except (Exception, asyncio.CancelledError) as error:
             # a send that reports its own request as cancelled must not end the flush of others
@@ -269,30 +284,24 @@ class Session(Generic[T]):
         self.offset = log.top.offset
         return chunk
 
-    def _next_message(self) -> Message | None:
-        log = self._feed.log
-        top = log.top.offset
-        if self.offset != top:
-            chunk = log.after(self.offset)
-            self.offset = top
-        elif self._closing is not None:
-            chunk = b""
-        elif self._is_ping_due:
-            chunk = _wire.PING
-        else:
-            return None
-        if self._closing is not None:
-            return _body(chunk + self._closing, more=False)
-        return {"type": "http.response.body", "body": chunk, "more_body": True}
+    def _next_message(self) -> Message:
+        chunk = self._take()
+        if self._is_closing:
+            return _body(chunk + self._extra, more=False)
+        return _body(chunk or self._extra)
+
+    def _sent(self, message: Message, now: float) -> None:
+        self.written_at = now
+        if not message["more_body"]:
+            self._end()
+        elif not self._is_closing:
+            self._extra = b""
 
     async def _finish(self, first: Awaitable[None], message: Message) -> None:
         """Wait for a send that did not complete at once, then catch up."""
         loop = asyncio.get_running_loop()
         while await self._send_within_timeout(first):
-            self.written_at = loop.time()
-            self._is_ping_due = False
-            if not message["more_body"]:
-                self._end()
+            self._sent(message, loop.time())
             self._feed.progressed()
             following = await self._following_message()
             if following is None:
@@ -306,7 +315,8 @@ class Session(Generic[T]):
         if self._is_ended:
             return None
         if self._can_go_on():
-            return self._next_message()
+            is_up_to_date = self.offset == self._feed.log.top.offset and not self._extra
+            return None if is_up_to_date else self._next_message()
         message = await self._reset_message()
         # the client may have left while its initial event was loaded
         return None if self.is_ended else message

@@ -153,6 +153,12 @@ def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServeFunct
     yield from _servers(tmp_path, request.config)
 
 
+@pytest.fixture(params=[{}, {"LEAN": "1"}], ids=["in their requests", "lean"])
+def ways(request: pytest.FixtureRequest) -> dict[str, str]:
+    """How an application holds its streams: what each way needs in a server's environment."""
+    return dict(request.param)
+
+
 @pytest.fixture(scope="session")
 def serve_shared(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest

@@ -14,9 +14,10 @@ TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\
 
 
 @pytest.fixture
-def hygiene(serve):
+def hygiene(serve, ways):
     def start(server="uvicorn", **env):
-        return serve("hygiene:app", server, env={name: str(value) for name, value in env.items()})
+        env = ways | {name: str(value) for name, value in env.items()}
+        return serve("hygiene:app", server, env=env)
 
     return start
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import fastapi_sse_channels
 
@@ -28,6 +31,19 @@ def test_every_error_is_exported_says_error_and_has_one_base():
         assert error.__name__.endswith("Error")
         assert issubclass(error, fastapi_sse_channels.SSEChannelsError)
         assert error.__doc__
+
+
+def test_every_extra_that_is_recommended_exists():
+    root = Path(__file__).parent.parent
+    texts = [root / "README.md", *(root / "fastapi_sse_channels").rglob("*.py")]
+    recommended = {
+        extra
+        for text in texts
+        for extra in re.findall(r"fastapi-sse-channels\[(\w+)\]", text.read_text())
+    }
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+
+    assert recommended == project["optional-dependencies"].keys()
 
 
 def imported_by(statement: str) -> set[str]:

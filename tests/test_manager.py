@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
 import pytest
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel, field_serializer, field_validator
 
 from fastapi_sse_channels import (
     BrokerClosedError,
     BrokerError,
+    Channel,
+    ChannelManager,
     ConfigurationError,
     InvalidEventError,
     InvalidResourceIdError,
     MemoryBroker,
     Publisher,
     WrongThreadError,
+    create_sse_router,
 )
 
 URL = "/notes/1/events"
@@ -139,6 +143,37 @@ class TestPublish:
         assert notes.texts(stream) == ["a", "a"]
         assert len({*ids, other, elsewhere}) == 3
 
+    async def test_event_is_validated_and_encoded_once_whatever_listens(self, connect):
+        seen: list[str] = []
+
+        class Seen(BaseModel):
+            type: Literal["seen"] = "seen"
+            text: str
+
+            @field_validator("text")
+            @classmethod
+            def validated(cls, text: str) -> str:
+                seen.append(f"validated {text}")
+                return text
+
+            @field_serializer("text")
+            def encoded(self, text: str) -> str:
+                seen.append(f"encoded {text}")
+                return text
+
+        manager = ChannelManager(Seen, key_prefix="seen")
+        app = FastAPI()
+        app.include_router(create_sse_router(manager, "/seen/{seen_id}/events"))
+        streams = [await connect(app, "/seen/1/events") for _ in range(20)]
+
+        await manager.publish("1", {"type": "seen", "text": "a"})
+        for stream in streams:
+            await stream.until(b'"text":"a"')
+        resumed = await connect(app, "/seen/1/events", last_event_id=streams[0].frames[0]["id"])
+        await resumed.until(b'"text":"a"')
+
+        assert seen == ["validated a", "encoded a"]
+
     async def test_stopped_manager_refuses_to_publish(self, make_notes):
         notes = make_notes()
         await notes.manager.start()
@@ -146,6 +181,33 @@ class TestPublish:
 
         with pytest.raises(BrokerClosedError, match="start it again"):
             await notes.publish("a")
+
+
+class TestChannelFor:
+    """The provider of a channel, in handlers of the user's own."""
+
+    @pytest.fixture
+    def app(self, make_notes):
+        notes = make_notes()
+        provided = Depends(notes.manager.channel_for("note_id"))
+
+        @notes.app.post("/notes/{note_id}")
+        async def publish(channel: Channel[Any] = provided) -> str:
+            await channel.publish({"type": "note", "text": channel.resource_id})
+            return channel.resource_id
+
+        return notes.app
+
+    async def test_channel_is_that_of_the_path_parameter(self, app, connect):
+        stream = await connect(app, "/notes/a%3Ab/events")
+
+        answer = await connect(app, "/notes/a%3Ab", method="POST")
+        await stream.until(b'"text":"a:b"')
+
+        assert (answer.status, answer.body) == (200, b'"a:b"')
+
+    async def test_id_that_names_no_channel_is_a_client_error(self, app, connect):
+        assert (await connect(app, f"/notes/{'x' * 256}", method="POST")).status == 422
 
 
 class TestThreads:
@@ -380,6 +442,22 @@ class TestCounting:
         hub = notes.manager.hub
         assert not hub.sessions
         assert all(hub.feed(f"note:{batch}:events") is None for batch in range(10))
+
+    async def test_flood_of_random_ids_leaves_a_bounded_number_of_channels(
+        self, make_notes, connect
+    ):
+        broker = MemoryBroker(max_idle_channels=50)
+        notes = make_notes(broker=broker)
+        for number in range(500):
+            stream = await connect(notes.app, f"/notes/{number}/events", last_event_id="a.1.b")
+            stream.disconnect()
+            await stream.until_end()
+            await connect(notes.app, f"/notes/{number}/events", method="HEAD")
+            await notes.publish("a", to=f"published to {number}")
+            assert notes.manager.session_count(f"counted {number}") == 0
+
+        assert repr(broker) == "<MemoryBroker followed=0 idle=50>"
+        assert repr(notes.manager) == "<ChannelManager note:*:events sessions=0>"
 
 
 class TestLimits:

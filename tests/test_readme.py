@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -39,8 +40,8 @@ async def test_quick_start_serves_what_it_publishes(serve, open_stream, tmp_path
 
 def test_every_python_snippet_runs_after_those_before_it(redis_url, monkeypatch):
     # snippets are cumulative, as a reader reads them
-    module = types.ModuleType("readme")
-    monkeypatch.setitem(sys.modules, "readme", module)
+    module = types.ModuleType("main")
+    monkeypatch.setitem(sys.modules, "main", module)
     namespace = module.__dict__
     for snippet in snippets("python"):
         code = snippet.replace("redis://localhost:6379/0", redis_url)
@@ -49,15 +50,32 @@ def test_every_python_snippet_runs_after_those_before_it(redis_url, monkeypatch)
     assert namespace["publisher"] is not None
 
 
-async def test_testing_snippet_passes(monkeypatch):
-    module = types.ModuleType("readme_testing")
-    monkeypatch.setitem(sys.modules, "readme_testing", module)
-    quick_start = snippets("python")[0]
-    [testing] = [code for code in snippets("python") if "SSETestClient" in code]
-    for code in (quick_start, testing):
-        exec(compile(code, "README.md", "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+@pytest.mark.parametrize("runner", ["asyncio", "anyio"])
+def test_testing_section_is_a_suite_that_passes(tmp_path, runner):
+    [section] = re.findall(r"### Test your own application\n(.*?)\n## ", README, re.DOTALL)
+    suite, conftest, more = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert f"`{runner}_mode = auto`" in section
+    (tmp_path / "main.py").write_text(snippets("python")[0])
+    (tmp_path / "test_main.py").write_text(suite + more)
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{runner}_mode = auto\n")
+    other = {"asyncio": "anyio", "anyio": "asyncio"}[runner]
 
-    await module.test_comment_reaches_the_stream()
+    done = subprocess.run(
+        # pytest-asyncio would rather be told about the scope of its fixtures' loop
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", f"no:{other}"),
+            *("-W", "error", "-W", "ignore::pytest.PytestDeprecationWarning"),
+        ],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_every_name_of_the_names_table_exists():

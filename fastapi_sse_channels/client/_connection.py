@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import random as random_module
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .._errors import ConfigurationError
+from ._base import BaseConnection
 from ._httpx import httpx
-from ._request import TRANSIENT, check_permanent, request_headers, shown, stream_timeout
+from ._request import TRANSIENT, check_permanent
 from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
 from ._status import Status, Waiting
 
@@ -74,13 +74,15 @@ def connect(
     return Connection(state, url, headers=headers, client=client, sleep=sleep)
 
 
-class Connection(Generic[T]):
+class Connection(BaseConnection[T]):
     """Events of one stream, over as many requests as it takes.
 
     Iteration ends when the server says that there is nothing more to come. It raises
     `StreamResetError` once where events were missed, and can then be continued, as the iteration
     of a `Subscription` can. A call of `anext` that is cancelled loses nothing.
     """
+
+    _usage = "async with connect(…)"
 
     def __init__(
         self,
@@ -92,19 +94,13 @@ class Connection(Generic[T]):
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         """Use `connect`."""
-        self._state = state
-        self._url = httpx.URL(url)
+        super().__init__(state, url)
         self._headers = headers
         self._given_client = client
         self._sleep = sleep
         self._client: httpx.AsyncClient | None = None
-        self._response: httpx.Response | None = None
         self._chunks: AsyncGenerator[bytes] | None = None
         self._step: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        """Show where it leads and how it stands."""
-        return f"<Connection {shown(self._url)} {self._state.status}>"
 
     async def __aenter__(self) -> Connection[T]:
         """Connect; what is published from here on is not missed.
@@ -153,19 +149,6 @@ class Connection(Generic[T]):
             await self._advance()
         return event
 
-    @property
-    def status(self) -> Status:
-        """Where the connection stands."""
-        return self._state.status
-
-    @property
-    def last_event_id(self) -> str | None:
-        """The id to go on from in a later connection.
-
-        That of the last event returned, so it is safe to store it once the event is dealt with.
-        """
-        return self._state.last_event_id or None
-
     async def aclose(self) -> None:
         """End the connection; an iteration that waits ends."""
         self._state.close()
@@ -212,26 +195,16 @@ class Connection(Generic[T]):
             check_permanent(error)
             self._state.lose("network", repr(error))
         else:
-            self._response = response
-            url = shown(response.url)
-            if self._state.respond(url, response.status_code, response.headers):
+            if self._begins(response):
                 self._chunks = cast("AsyncGenerator[bytes]", response.aiter_bytes())
 
     async def _send(self, own: Mapping[str, str]) -> httpx.Response:
-        client = self._client
-        if client is None:
-            msg = "nothing is open yet; use `async with connect(…) as events:`"
-            raise ConfigurationError(msg)
+        client = self._entered(self._client)
         headers = self._headers
         given = headers if headers is None or isinstance(headers, Mapping) else headers()
         if isinstance(given, Awaitable):
             given = await given
-        request = client.build_request(
-            "GET",
-            self._url,
-            headers=request_headers(own, given),
-            timeout=stream_timeout(client.timeout, None),
-        )
+        request = self._build_request(client, own, given, read_timeout=None)
         return await client.send(request, stream=True)
 
     async def _read(self, chunks: AsyncGenerator[bytes]) -> None:

@@ -6,13 +6,13 @@ import contextlib
 import random as random_module
 import threading
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .._errors import ConfigurationError
+from ._base import BaseConnection
 from ._httpx import httpx
-from ._request import TRANSIENT, check_permanent, request_headers, shown, stream_timeout
+from ._request import TRANSIENT, check_permanent
 from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
 from ._status import Status, Waiting, WaitReason
 from ._watchdog import Watchdog, cut
@@ -68,12 +68,14 @@ def connect_sync(
     return SyncConnection(state, url, headers=headers, client=client, sleep=sleep)
 
 
-class SyncConnection(Generic[T]):
+class SyncConnection(BaseConnection[T]):
     """Events of one stream, over as many requests as it takes; see `Connection`.
 
     To be iterated by one thread. Any thread may `close` it, which ends the iteration: at once
     while the stream is open or the next attempt is waited for.
     """
+
+    _usage = "with connect_sync(…)"
 
     def __init__(
         self,
@@ -85,20 +87,14 @@ class SyncConnection(Generic[T]):
         sleep: Callable[[float], object] | None,
     ) -> None:
         """Use `connect_sync`."""
-        self._state = state
-        self._url = httpx.URL(url)
+        super().__init__(state, url)
         self._headers = headers
         self._given_client = client
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._client: httpx.Client | None = None
-        self._response: httpx.Response | None = None
         self._chunks: Generator[bytes] | None = None
         self._watchdog = Watchdog()
-
-    def __repr__(self) -> str:
-        """Show where it leads and how it stands."""
-        return f"<SyncConnection {shown(self._url)} {self._state.status}>"
 
     def __enter__(self) -> SyncConnection[T]:
         """Connect; what is published from here on is not missed.
@@ -147,16 +143,6 @@ class SyncConnection(Generic[T]):
             self._advance()
         return event
 
-    @property
-    def status(self) -> Status:
-        """Where the connection stands."""
-        return self._state.status
-
-    @property
-    def last_event_id(self) -> str | None:
-        """The id to go on from in a later connection; see `Connection.last_event_id`."""
-        return self._state.last_event_id or None
-
     def close(self) -> None:
         """End the iteration, from any thread; leaving the `with` block frees the rest."""
         self._closing.set()
@@ -190,24 +176,14 @@ class SyncConnection(Generic[T]):
             check_permanent(error)
             self._lose("network", error)
         else:
-            self._response = response
-            url = shown(response.url)
-            if self._state.respond(url, response.status_code, response.headers):
+            if self._begins(response):
                 self._chunks = cast("Generator[bytes]", response.iter_bytes())
 
     def _send(self, own: Mapping[str, str]) -> httpx.Response:
-        client = self._client
-        if client is None:
-            msg = "nothing is open yet; use `with connect_sync(…) as events:`"
-            raise ConfigurationError(msg)
+        client = self._entered(self._client)
         headers = self._headers
         given = headers if headers is None or isinstance(headers, Mapping) else headers()
-        request = client.build_request(
-            "GET",
-            self._url,
-            headers=request_headers(own, given),
-            timeout=stream_timeout(client.timeout, self._state.stall_after),
-        )
+        request = self._build_request(client, own, given, read_timeout=self._state.stall_after)
         response = client.send(request, stream=True)
         # for the head of the response only; from here on the watchdog knows better
         request.extensions["timeout"]["read"] = None

@@ -14,39 +14,72 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Call:
-    """A request of either library, answered by an application."""
+class ApplicationTransport:
+    """Answers requests with an ASGI application; see `StreamingTransport` of either library."""
 
-    def __init__(self, request: Any, read_timeout: Any) -> None:
-        """Take the time limit from the request.
+    def __init__(self, app: ASGIApp, *, state: dict[str, Any] | None = None) -> None:
+        """Create a transport.
 
         Args:
-            request: Their request objects are alike.
+            app: Such as a `FastAPI` object.
+            state: What a lifespan shares with requests.
+        """
+        self._app = app
+        self._state = {} if state is None else state
+
+    async def _call(self, request: Any, read_timeout: Any) -> Call:
+        """Send a request, and wait for the head of the response.
+
+        Args:
+            request: The request objects of both libraries are alike.
             read_timeout: The library's error.
         """
+        exchange = open_exchange(self._app, request, await request.aread(), self._state)
+        call = Call(exchange, request, read_timeout)
+        try:
+            await call.within_limit(exchange.head())
+        except BaseException:
+            await exchange.aclose()
+            raise
+        return call
+
+
+class Call:
+    """A request that is being answered; the body of its response, for either library."""
+
+    def __init__(self, exchange: Exchange, request: Any, read_timeout: Any) -> None:
+        """Take the time limit from the request."""
+        self.exchange = exchange
         self._request = request
         self._read_timeout = read_timeout
         self._limit = request.extensions.get("timeout", {}).get("read")
 
-    async def answer(self, app: ASGIApp, state: dict[str, Any]) -> Exchange:
-        """Send the request, and wait for the head of the response."""
-        exchange = open_exchange(app, self._request, await self._request.aread(), state)
-        try:
-            await self._within_limit(exchange.head())
-        except BaseException:
-            await exchange.aclose()
-            raise
-        return exchange
-
-    async def body(self, exchange: Exchange) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes]:
         """Yield chunks as the application sends them, until it ends the response."""
-        while chunk := await self._within_limit(exchange.read()):
+        while chunk := await self.within_limit(self.exchange.read()):
             yield chunk
 
-    async def _within_limit(self, waiting: Awaitable[T]) -> T:
+    async def within_limit(self, waiting: Awaitable[T]) -> T:
+        """Wait for no longer than the request's read timeout."""
         try:
             async with asyncio.timeout(self._limit):
                 return await waiting
         except TimeoutError as error:
             msg = f"the application sent nothing for {self._limit} s"
             raise self._read_timeout(msg, request=self._request) from error
+
+
+class Body:
+    """The body of a response; the libraries want it to be of a class of theirs as well."""
+
+    def __init__(self, call: Call) -> None:
+        """Take it from a call."""
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over its chunks."""
+        return self._call.chunks()
+
+    async def aclose(self) -> None:
+        """Leave, as a client whose connection is gone."""
+        await self._call.exchange.aclose()

@@ -5,35 +5,17 @@ The one that comes with httpx2 waits for the end of a response before it returns
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
-
 import httpx2
 
-from ._call import Call
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from ._exchange import Exchange
+from ._call import ApplicationTransport, Body
 
 
-class StreamingTransport(httpx2.AsyncBaseTransport):
+class StreamingTransport(ApplicationTransport, httpx2.AsyncBaseTransport):
     """Answers requests with an ASGI application, in the caller's own event loop.
 
     Errors that the application lets out are raised. The request's read timeout counts, as it does
     with a server. The lifespan is not run; `SSETestClient` does that.
     """
-
-    def __init__(self, app: ASGIApp, *, state: dict[str, Any] | None = None) -> None:
-        """Create a transport.
-
-        Args:
-            app: Such as a `FastAPI` object.
-            state: What a lifespan shares with requests.
-        """
-        self._app = app
-        self._state = {} if state is None else state
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request to the application and return as soon as it begins to answer.
@@ -41,20 +23,10 @@ class StreamingTransport(httpx2.AsyncBaseTransport):
         Raises:
             httpx2.ReadTimeout: It does not begin in time.
         """
-        call = Call(request, httpx2.ReadTimeout)
-        exchange = await call.answer(self._app, self._state)
-        return httpx2.Response(
-            exchange.status_code, headers=exchange.headers, stream=_Body(call, exchange)
-        )
+        call = await self._call(request, httpx2.ReadTimeout)
+        head = call.exchange
+        return httpx2.Response(head.status_code, headers=head.headers, stream=_Body(call))
 
 
-class _Body(httpx2.AsyncByteStream):
-    def __init__(self, call: Call, exchange: Exchange) -> None:
-        self._call = call
-        self._exchange = exchange
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._call.body(self._exchange)
-
-    async def aclose(self) -> None:
-        await self._exchange.aclose()
+class _Body(Body, httpx2.AsyncByteStream):
+    """The body of a response."""

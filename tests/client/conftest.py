@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,62 @@ async def scripted() -> AsyncIterator[Callable[..., Awaitable[ScriptedServer]]]:
         listeners.append(listener)
         server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/events"
         return server
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+class Proxy:
+    """Passes bytes on in both directions, until it swallows them and keeps its sockets open."""
+
+    def __init__(self, port: int) -> None:
+        self.url = ""
+        self._port = port
+        self._swallowing: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+
+    def swallow(self) -> None:
+        """Swallow what comes over the connections of now; later ones work."""
+        self._swallowing |= self._clients
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        upwards = asyncio.ensure_future(self._pass(reader, server_writer, writer))
+        try:
+            await self._pass(server_reader, writer, writer)
+            if writer in self._swallowing:
+                await upwards  # not even the end of the connection comes through
+        finally:
+            upwards.cancel()
+            for leaving in (writer, server_writer):
+                leaving.close()
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if client not in self._swallowing:
+                    writer.write(data)
+                    await writer.drain()
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Callable[[int], Awaitable[Proxy]]]:
+    """Put a proxy before a port."""
+    listeners: list[asyncio.Server] = []
+
+    async def start(port: int) -> Proxy:
+        proxy = Proxy(port)
+        listener = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        listeners.append(listener)
+        proxy.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        return proxy
 
     yield start
     for listener in listeners:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
+import anyio
+import httpx
 import pytest
 from pydantic import BaseModel
 
-from fastapi_sse_channels.client import Closed, connect
+from fastapi_sse_channels.client import Closed, Connecting, Open, Status, connect
 
 
 class Number(BaseModel):
     type: Literal["number"] = "number"
     number: int
+
+
+async def silent(talk):
+    await talk.open()
+    await talk.silence()
 
 
 async def test_cancelled_iteration_loses_nothing_and_stays_connected(scripted):
@@ -49,15 +56,11 @@ async def test_entering_within_a_time_limit_leaves_nothing_open(unused_ports):
 
 
 async def test_async_headers_are_awaited(scripted):
-    async def script(talk):
-        await talk.open()
-        await talk.silence()
-
     async def headers():
         await asyncio.sleep(0)
         return {"Authorization": "token"}
 
-    server = await scripted(script)
+    server = await scripted(silent)
     async with connect(server.url, Number, headers=headers):
         pass
     assert server.requests[0]["authorization"] == "token"
@@ -83,3 +86,21 @@ async def test_error_of_the_status_function_is_raised_and_iterating_goes_on(scri
         with pytest.raises(LookupError):
             await anext(events)
         assert (await anext(events)).number == 2
+
+
+async def test_ended_cancel_scope_gives_the_connection_back_to_a_shared_client(scripted):
+    server = await scripted(silent)
+    statuses: list[Status] = []
+    one = httpx.Limits(max_connections=1)
+
+    async with httpx.AsyncClient(limits=one, timeout=httpx.Timeout(5, pool=1)) as client:
+        for _ in range(3):
+            with anyio.CancelScope() as scope:
+                async with connect(
+                    server.url, Number, client=client, on_status=statuses.append
+                ) as events:
+                    asyncio.get_running_loop().call_soon(scope.cancel)
+                    await anext(events)
+            assert scope.cancelled_caught
+
+    assert statuses == [Connecting(), Open(resumed=False), Closed("caller")] * 3

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
+import subprocess
+import sys
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import BaseModel
 
-from fastapi_sse_channels import SyncPublisher
+from fastapi_sse_channels import InvalidEventError, StreamResetError, SyncPublisher
 from fastapi_sse_channels.client import (
     Closed,
     ContentTypeError,
+    Open,
     StreamRefusedError,
     UnauthorizedError,
     Waiting,
@@ -24,7 +29,7 @@ class Publishing:
 
     def __init__(self, event_type: type[BaseModel], broker: str, resource_id: str) -> None:
         self._publisher = SyncPublisher(event_type, broker=broker, key_prefix="number")
-        self._resource_id = resource_id
+        self.resource_id = resource_id
         self.path = f"/numbers/{resource_id}/events"
         self._last = 0
 
@@ -32,7 +37,7 @@ class Publishing:
         for _ in range(count):
             self._last += 1
             event = {"type": "number", "number": self._last}
-            await asyncio.to_thread(self._publisher.publish, self._resource_id, event)
+            await asyncio.to_thread(self._publisher.publish, self.resource_id, event)
 
     def close(self) -> None:
         self._publisher.close()
@@ -45,13 +50,27 @@ async def publishing(number_type, redis_url, new_resource):
     publishing.close()
 
 
+async def send(url: str, path: str, **params: Any) -> Any:
+    async with httpx.AsyncClient(base_url=url) as client:
+        return (await client.post(path, params=params)).raise_for_status().json()
+
+
 @pytest.fixture
 def post(numbers_url):
-    async def post(path, **params):
-        async with httpx.AsyncClient(base_url=numbers_url) as client:
-            return (await client.post(path, params=params)).raise_for_status().json()
+    return functools.partial(send, numbers_url)
 
-    return post
+
+async def session_count(url: str, resource_id: str) -> int:
+    async with httpx.AsyncClient(base_url=url) as client:
+        return int((await client.get(f"/numbers/{resource_id}/sessions")).text)
+
+
+async def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    """Read lines that a process prints."""
+    output = process.stdout
+    assert output is not None
+    async with asyncio.timeout(15):
+        return [(await asyncio.to_thread(output.readline)).strip() for _ in range(count)]
 
 
 class TestRestart:
@@ -92,6 +111,112 @@ class TestRestart:
             await asyncio.to_thread(serve_numbers, server.port, BROKER=redis_url)
 
             assert await following == [4, 5, 6]
+
+    async def test_history_that_ended_with_the_server_is_one_reset(self, serve_numbers, follow):
+        server = serve_numbers()
+        async with follow(f"{server.url}/numbers/1/events") as stream:
+            await send(server.url, "/numbers/1", number=1)
+            assert await stream.next() == 1
+            reading = asyncio.ensure_future(stream.next())
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(serve_numbers, server.port)
+
+            with pytest.raises(StreamResetError, match="epoch"):
+                await reading
+            await send(server.url, "/numbers/1", number=2)
+            assert await stream.next() == 2
+
+
+class TestStalls:
+    async def test_socket_that_went_silent_on_the_way_is_given_up_and_nothing_is_lost(
+        self, serve_numbers, proxy, follow
+    ):
+        server = serve_numbers(PING_INTERVAL="0.2")
+        between = await proxy(server.port)
+        async with follow(f"{between.url}/numbers/1/events") as stream:
+            for number in (1, 2):
+                await send(server.url, "/numbers/1", number=number)
+            assert await stream.numbers(2) == [1, 2]
+            between.swallow()
+            for number in (3, 4):
+                await send(server.url, "/numbers/1", number=number)
+
+            assert await stream.numbers(2) == [3, 4]
+            assert stream.waits == ["stall"]
+            assert stream.connection.status == Open(resumed=True)
+
+
+class TestScript:
+    """A script of its own process, as its user starts it."""
+
+    SCRIPT = """
+import sys
+from typing import Literal
+from pydantic import BaseModel
+from fastapi_sse_channels.client import connect_sync
+
+class Number(BaseModel):
+    type: Literal["number"] = "number"
+    number: int
+
+with connect_sync(sys.argv[1], Number) as events:
+    for event in events:
+        print(event.number, flush=True)
+print("end")
+"""
+
+    @pytest.fixture
+    def script(self):
+        """Start the script, and end it with the test."""
+        started: list[subprocess.Popen[str]] = []
+
+        def start(url):
+            process = subprocess.Popen(
+                [sys.executable, "-c", self.SCRIPT, url],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            process.kill()
+            process.communicate()
+
+    async def test_it_follows_through_a_restart_until_the_stream_ends(
+        self, serve_numbers, redis_url, publishing, script, eventually
+    ):
+        server = serve_numbers(BROKER=redis_url)
+        process = script(server.url + publishing.path)
+        await eventually(lambda: session_count(server.url, publishing.resource_id), timeout=15)
+        await publishing.publish(3)
+        assert await lines(process, 3) == ["1", "2", "3"]
+        await asyncio.to_thread(server.kill)
+        await publishing.publish(3)
+        await asyncio.to_thread(serve_numbers, server.port, BROKER=redis_url)
+        assert await lines(process, 3) == ["4", "5", "6"]
+        await send(server.url, f"/numbers/{publishing.resource_id}/close", reconnect=False)
+
+        assert await lines(process, 1) == ["end"]
+        assert await asyncio.to_thread(process.wait, 5) == 0
+
+    @pytest.mark.parametrize("is_away", [False, True], ids=["open", "waiting"])
+    async def test_it_can_be_interrupted(self, serve_numbers, script, eventually, is_away):
+        server = serve_numbers()
+        process = script(f"{server.url}/numbers/1/events")
+        await eventually(lambda: session_count(server.url, "1"), timeout=15)
+        await send(server.url, "/numbers/1", number=1)
+        assert await lines(process, 1) == ["1"]
+        if is_away:
+            await asyncio.to_thread(server.kill)
+        process.send_signal(signal.SIGINT)
+
+        _, errors = await asyncio.to_thread(process.communicate, timeout=5)
+
+        assert errors.splitlines()[-1] == "KeyboardInterrupt"
+        assert "Exception ignored" not in errors
 
 
 class TestRefusals:
@@ -159,6 +284,34 @@ class TestServersWord:
 
             assert [await stream.next(), await stream.next()] == [1, None]
             assert stream.connection.status == Closed("expired")
+
+    async def test_server_that_wants_them_back_says_when(
+        self, numbers_url, follow, post, new_resource
+    ):
+        resource = new_resource()
+        async with follow(f"{numbers_url}/numbers/{resource}/events", random=lambda: 1) as stream:
+            await post(f"/numbers/{resource}/close", reconnect=True)
+            await post(f"/numbers/{resource}", number=1)
+
+            assert await stream.next() == 1
+        [wait] = [status for status in stream.statuses if isinstance(status, Waiting)]
+        # retry=100 of the manager, spread by half around it; of its own accord it waits for 2 s
+        assert 0.05 <= wait.delay <= 0.15
+
+    @pytest.mark.parametrize("policy", ["skip", "raise"])
+    async def test_event_that_the_client_does_not_know(
+        self, numbers_url, follow, post, new_resource, policy
+    ):
+        resource = new_resource()
+        url = f"{numbers_url}/numbers/{resource}/events"
+        async with follow(url, on_unknown=policy) as stream:
+            await post(f"/numbers/{resource}/mark")
+            await post(f"/numbers/{resource}", number=1)
+
+            if policy == "raise":
+                with pytest.raises(InvalidEventError, match=r"'mark' is not an event .*number"):
+                    await stream.next()
+            assert await stream.next() == 1
 
     async def test_retry_after_of_a_full_server_is_obeyed(
         self, serve_numbers, open_stream, follow, delays, eventually

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -11,6 +12,23 @@ import pytest
 HTTP_IMPLEMENTATIONS = ["uvicorn", "uvicorn-h11"]
 # Written out here as well, so that an application that alters it is noticed.
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
+
+HOSTILE_IDS = [
+    ":",
+    "*",
+    "?",
+    "[a]",
+    "%",
+    "%2A",
+    "\r",
+    "\n",
+    "\0",
+    "\u2028",
+    "e\u0301",
+    "\xe9",
+    "A",
+    "a",
+]
 
 
 @pytest.fixture
@@ -223,6 +241,26 @@ class TestBytes:
         assert json.loads(data) == {"type": "note", "text": TEXT}
         assert not {b"\r", b"\0"} & {frame[i : i + 1] for i in range(len(frame))}
         assert frame.count(b"\n") == 3
+
+    @pytest.mark.parametrize("server_name", HTTP_IMPLEMENTATIONS)
+    async def test_hostile_resource_ids_are_channels_of_their_own(
+        self, hygiene, open_stream, server_name
+    ):
+        server = hygiene(server_name)
+        quoted = [quote(resource_id, safe="") for resource_id in HOSTILE_IDS]
+        streams = [await open_stream(f"{server.url}/plain/{name}/events") for name in quoted]
+        for stream in streams:
+            await stream.until(b"\n\n")
+        for name in quoted:
+            httpx2.post(f"{server.url}/notes/{name}").raise_for_status()
+
+        ids = set()
+        for stream in streams:
+            await stream.until(b'"type":"note"')
+            await stream.until(b"}\n\n")
+            [_, event] = stream.frames
+            ids.add(event["id"])
+        assert len(ids) == len(HOSTILE_IDS)
 
     async def test_ping_is_a_bare_comment_line(self, hygiene, open_stream):
         server = hygiene(PING_INTERVAL=0.1)

@@ -156,15 +156,27 @@ class TestTransports:
         other = next(other for other in LIBRARIES if other != name)
         code = f"""
 import sys
-from contextlib import asynccontextmanager
 sys.modules["{other}"] = None
 import asyncio
+from typing import Literal
 from fastapi import FastAPI
+from pydantic import BaseModel
+from fastapi_sse_channels import ChannelManager, create_sse_router
 from fastapi_sse_channels.testing import SSETestClient
 
+class Note(BaseModel):
+    type: Literal["note"] = "note"
+
+manager = ChannelManager(Note, key_prefix="note")
+app = FastAPI()
+app.include_router(create_sse_router(manager, "/notes/{{note_id}}/events"))
+
 async def main():
-    async with SSETestClient(FastAPI()) as client:
+    async with SSETestClient(app) as client:
         print(type(await client.get("/docs")).__module__.split(".")[0])
+        async with client.stream("/notes/1/events", Note) as stream:
+            await manager.publish("1", Note())
+            print((await stream.next()).type)
 
 asyncio.run(main())
 print("redis" in sys.modules)
@@ -172,7 +184,7 @@ print("redis" in sys.modules)
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
         )
-        assert done.stdout.split() == [name, "False"]
+        assert done.stdout.split() == [name, "note", "False"]
 
 
 def test_missing_libraries_say_what_to_install():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import subprocess
 import sys
@@ -96,8 +95,6 @@ def run_suite(tmp_path):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_fixtures_serve_any_plugin_that_runs_async_tests(run_suite, runner):
-    if importlib.util.find_spec(runner) is None:
-        pytest.skip(f"{runner} is not installed")
     head, options, settings = RUNNERS[runner]
 
     output = run_suite(SUITE + head, *options, sse_timeout="0.25", **settings)

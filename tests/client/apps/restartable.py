@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import FastAPI, Header, HTTPException, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from fastapi_sse_channels import Channel, ChannelManager, create_sse_router
 
@@ -18,10 +18,15 @@ class Number(BaseModel):
     number: int
 
 
+class Mark(BaseModel):
+    type: Literal["mark"] = "mark"
+
+
 numbers = ChannelManager(
-    Number,
+    Annotated[Number | Mark, Field(discriminator="type")],
     key_prefix="number",
     broker=os.environ.get("BROKER", "memory://"),
+    ping_interval=float(os.environ.get("PING_INTERVAL", "15")),
     retry=100,
     drain_spread=0.1,
     max_sessions=int(os.environ.get("MAX_SESSIONS", "100")),
@@ -30,13 +35,15 @@ token = os.environ.get("TOKEN", "")
 app = FastAPI()
 
 
-async def guarded(number_id: str, authorization: Annotated[str, Header()] = "") -> Channel[Number]:
+async def guarded(
+    number_id: str, authorization: Annotated[str, Header()] = ""
+) -> Channel[Number | Mark]:
     if authorization != token:
         raise HTTPException(401 if number_id == "unauthorized" else 403)
     return numbers.channel(number_id)
 
 
-async def gone(number_id: str) -> Channel[Number]:
+async def gone(number_id: str) -> Channel[Number | Mark]:
     raise HTTPException(204, number_id)
 
 
@@ -55,6 +62,11 @@ async def publish(number_id: str, number: int) -> str:
     return await numbers.publish(number_id, Number(number=number))
 
 
+@app.post("/numbers/{number_id}/mark")
+async def mark(number_id: str) -> str:
+    return await numbers.publish(number_id, Mark())
+
+
 @app.post("/numbers/{number_id}/close")
 async def close(number_id: str, *, reconnect: bool) -> int:
     return numbers.channel(number_id).close("expired", reconnect=reconnect)
@@ -67,3 +79,8 @@ async def maintenance(
     if os.environ.get("UNAVAILABLE"):
         return PlainTextResponse("down", 503)
     return await call_next(request)
+
+
+@app.get("/numbers/{number_id}/sessions")
+async def sessions(number_id: str) -> int:
+    return numbers.session_count(number_id)

@@ -1,0 +1,72 @@
+"""What a connection of either kind is, but for the waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from .._errors import ConfigurationError
+from ._httpx import httpx
+from ._request import request_headers, shown, stream_timeout
+
+if TYPE_CHECKING:
+    from ._state import StreamState
+    from ._status import Status
+
+T = TypeVar("T")
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+
+
+class BaseConnection(Generic[T]):
+    """Events of one stream, over as many requests as it takes."""
+
+    _usage: ClassVar[str]
+
+    def __init__(self, state: StreamState[T], url: str | httpx.URL) -> None:
+        """Use `connect` or `connect_sync`."""
+        self._state = state
+        self._url = httpx.URL(url)
+        self._response: httpx.Response | None = None
+
+    def __repr__(self) -> str:
+        """Show where it leads and how it stands."""
+        return f"<{type(self).__name__} {shown(self._url)} {self._state.status}>"
+
+    @property
+    def status(self) -> Status:
+        """Where the connection stands."""
+        return self._state.status
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id to go on from in a later connection.
+
+        That of the last event returned, so it is safe to store it once the event is dealt with.
+        """
+        return self._state.last_event_id or None
+
+    def _entered(self, client: C | None) -> C:
+        if client is None:
+            msg = f"nothing is open yet; use `{self._usage} as events:`"
+            raise ConfigurationError(msg)
+        return client
+
+    def _build_request(
+        self,
+        client: httpx.Client | httpx.AsyncClient,
+        own: Mapping[str, str],
+        given: Mapping[str, str] | None,
+        *,
+        read_timeout: float | None,
+    ) -> httpx.Request:
+        return client.build_request(
+            "GET",
+            self._url,
+            headers=request_headers(own, given),
+            timeout=stream_timeout(client.timeout, read_timeout),
+        )
+
+    def _begins(self, response: httpx.Response) -> bool:
+        """Take the head of the response; see `StreamState.respond`."""
+        self._response = response
+        return self._state.respond(shown(response.url), response.status_code, response.headers)

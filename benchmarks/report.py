@@ -1,0 +1,5 @@
+from .results import Results
+
+
+def print_report(results: Results) -> None:
+    pass

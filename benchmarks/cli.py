@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ from pathlib import Path
 from .deploying import deploy
 from .load import EVENT_BYTES, SOURCE
 from .peers import CACHE, PEERS, ROOT, Peer, apt_install, run
+from .plot import draw
 from .processes import CLIENT_CPU, SERVER_CPU, BenchmarkError, raise_file_limit
-from .report import print_report
-from .results import DIRECTORY, OURS, Results, Row
+from .report import print_report, readme_figures, replaced_figures
+from .results import DIRECTORY, OURS, Results, Row, newest
 from .store import prepare_redis
 from .subscribing import through_redis
 from .workloads import (
@@ -35,6 +37,7 @@ from .workloads import (
 )
 
 _SPARE_FILES = 200
+PART = "latest-part"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,11 @@ WORKLOADS = tuple(name for stage in STAGES for name in stage.workloads)
 
 def main() -> int:
     """Run what was asked for."""
+    # so that contexts are left, which end what was started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _options()
+    if options.report or options.readme:
+        return _report(options)
     scale = QUICK if options.quick else FULL
     limit = raise_file_limit()
     CACHE.mkdir(exist_ok=True)
@@ -93,16 +100,23 @@ def main() -> int:
         if not chosen.intersection(stage.workloads):
             continue
         _run_stage(
-            stage, peers, replace_rounds(scale, stage, options.rounds), chosen, sseload, results
+            stage,
+            peers,
+            scale=_with_rounds(scale, stage, options.rounds),
+            chosen=chosen,
+            sseload=sseload,
+            results=results,
         )
         # what was measured so far survives an interruption
         results.write(path)
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes, written to {_shown(path)}\n")
     print_report(results)
+    if path.stem != PART:
+        draw(results, path.with_suffix(".svg"))
     return 1 if results.failures() else 0
 
 
-def replace_rounds(scale: Scale, stage: Stage, wanted: int | None) -> Scale:
+def _with_rounds(scale: Scale, stage: Stage, wanted: int | None) -> Scale:
     """Return the scale with the rounds of a stage."""
     return replace(scale, rounds=wanted or min(scale.rounds, stage.rounds))
 
@@ -110,6 +124,7 @@ def replace_rounds(scale: Scale, stage: Stage, wanted: int | None) -> Scale:
 def _run_stage(
     stage: Stage,
     peers: Sequence[Peer],
+    *,
     scale: Scale,
     chosen: frozenset[str],
     sseload: Path,
@@ -154,7 +169,11 @@ def _prepare(peers: Sequence[Peer], chosen: frozenset[str], results: Results) ->
         results.versions.update(prepare_redis())
     results.versions["python"] = platform.python_version()
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT
+        ["git", "describe", "--always", "--dirty"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     results.versions["commit"] = commit.stdout.strip()
     # the harness mostly sleeps; what it does must not fall on the server's CPU
@@ -203,12 +222,27 @@ def _default_path(options: argparse.Namespace, results: Results) -> Path:
     is_whole = options.workload == list(WORKLOADS) and len(options.only) == len(PEERS)
     if options.quick or not is_whole:
         # looks while developing; the README speaks of whole runs
-        return DIRECTORY / "latest-part.json"
+        return DIRECTORY / f"{PART}.json"
     return DIRECTORY / f"{results.date[:16].replace(':', '')}.json"
 
 
 def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Show a result file instead of making one."""
+    path = options.out or newest()
+    if path is None:
+        print("no result file in benchmarks/results", file=sys.stderr)
+        return 1
+    results = Results.read(path)
+    print_report(results)
+    draw(results, path.with_suffix(".svg"))
+    if options.readme:
+        readme = ROOT / "README.md"
+        readme.write_text(replaced_figures(readme.read_text(), readme_figures(results, path.name)))
+    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -222,6 +256,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="of everything; by default 2 to 5")
     parser.add_argument("--out", type=Path, help="the result file")
+    parser.add_argument(
+        "--report", action="store_true", help="only show the result file, the newest by default"
+    )
+    parser.add_argument("--readme", action="store_true", help="likewise, and fill the README")
     options = parser.parse_args()
     options.only = options.only or [peer.alias for peer in PEERS]
     options.workload = options.workload or list(WORKLOADS)

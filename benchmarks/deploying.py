@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from fastapi_sse_channels import SyncPublisher
 
 from .load import check
 from .results import OURS
+from .servers.events import TEXT
 from .servers.ours import KEY_PREFIX, OrderEvent, OrderUpdated
-from .servers.run import TEXT
 from .store import redis_server, redis_url
 from .workloads import Run
 
@@ -25,28 +25,31 @@ def deploy(run: Run) -> None:
     The old one gets SIGTERM, and SIGKILL if it is still there ten seconds later.
     """
     sessions = run.scale.deploy_sessions
-    with _publishing(run) as publishing, run.server(publishing.environment) as old:
-        with run.server(publishing.environment) as new, run.load(old) as load:
-            load.connect(sessions)
+    with ExitStack() as stack:
+        publishing = stack.enter_context(_publishing(run))
+        old = stack.enter_context(run.server(publishing.environment))
+        new = stack.enter_context(run.server(publishing.environment))
+        load = stack.enter_context(run.load(old))
+        load.connect(sessions)
 
-            def replaced() -> dict[str, float]:
-                load.begin(f"deploy {new.port}")
-                publishing.start()
-                gone = old.stop()
-                back = load.answer()["seconds"]
-                load.say(str(publishing.stop()))
-                answer = load.answer()
-                check(answer)
-                return {
-                    "all_back_s": back,
-                    "down_p50_s": answer["down_p50_ms"] / 1e3,
-                    "down_p99_s": answer["down_p99_ms"] / 1e3,
-                    "down_max_s": answer["down_max_ms"] / 1e3,
-                    "server_gone_s": gone,
-                    "events": answer["deliveries"] / sessions,
-                }
+        def replaced() -> dict[str, float]:
+            load.begin(f"deploy {new.port}")
+            publishing.start()
+            gone = old.stop()
+            back = load.answer()["seconds"]
+            load.say(str(publishing.stop()))
+            answer = load.answer()
+            check(answer)
+            return {
+                "all_back_s": back,
+                "down_p50_s": answer["down_p50_ms"] / 1e3,
+                "down_p99_s": answer["down_p99_ms"] / 1e3,
+                "down_max_s": answer["down_max_ms"] / 1e3,
+                "server_gone_s": gone,
+                "events": answer["deliveries"] / sessions,
+            }
 
-            run.row("deploy", sessions, replaced)
+        run.row("deploy", sessions, replaced)
 
 
 class _Publishing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ CLIENT_CPU = 1
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") / 1024
 _START_SECONDS = 30.0
+_ANSWER_SECONDS = 240.0
 # what `docker stop` waits before it kills
 GRACE_SECONDS = 10.0
 
@@ -59,7 +61,9 @@ class Pinned:
         pipe = subprocess.PIPE if is_piped else subprocess.DEVNULL
         with log.open("wb") as errors:
             self.popen = subprocess.Popen(
-                ["taskset", "-c", str(cpu), *command],
+                # it ends with us, however we end
+                ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(cpu), *command],
+                bufsize=0,
                 stdin=pipe,
                 stdout=pipe if is_piped else errors,
                 stderr=errors,
@@ -125,6 +129,21 @@ class Pinned:
                 return
             time.sleep(0.05)
         raise BenchmarkError(f"does not listen on port {port}: {self.last_words()}")
+
+    def read_line(self) -> str:
+        """Read a line of its output.
+
+        Raises:
+            BenchmarkError: It ended, or says nothing.
+        """
+        assert self.popen.stdout is not None
+        # unbuffered, so that what select sees is what is there
+        if not select.select([self.popen.stdout], [], [], _ANSWER_SECONDS)[0]:
+            raise BenchmarkError(f"no answer: {self.last_words()}")
+        line: bytes = self.popen.stdout.readline()
+        if not line:
+            raise BenchmarkError(f"it ended: {self.last_words()}")
+        return line.decode()
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

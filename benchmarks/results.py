@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 DIRECTORY = Path(__file__).parent / "results"
 OURS = "fastapi-sse-channels"
+FLOOR = "parser alone"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Spread(NamedTuple):
     least: float
     most: float
     count: int
+
+    def times(self, factor: float) -> Spread:
+        return Spread(self.median * factor, self.least * factor, self.most * factor, self.count)
 
 
 @dataclass
@@ -79,13 +83,36 @@ class Results:
 
     def ratio(self, workload: str, size: int, server: str, other: str, name: str) -> Spread | None:
         """Return `server / other` over the rounds in which both counted."""
-        ours = self._by_round(workload, size, server, name)
-        theirs = self._by_round(workload, size, other, name)
-        both = [number for number in ours if theirs.get(number)]
-        return _spread(ours[number] / theirs[number] for number in both)
+        return _spread(
+            ours / theirs for ours, theirs in self._pairs(workload, size, server, other, name)
+        )
+
+    def difference(
+        self, workload: str, size: int, server: str, other: str, name: str
+    ) -> Spread | None:
+        """Return `server - other` over the rounds in which both counted."""
+        return _spread(
+            ours - theirs for ours, theirs in self._pairs(workload, size, server, other, name)
+        )
+
+    def growth(self, workload: str, server: str, name: str) -> Spread | None:
+        """Return the figure at the largest size over that at the smallest, by rounds."""
+        sizes = self.sizes(workload)
+        if not sizes:
+            return None
+        small = self._by_round(workload, sizes[0], server, name)
+        large = self._by_round(workload, sizes[-1], server, name)
+        return _spread(large[number] / small[number] for number in small if number in large)
 
     def failures(self) -> list[Row]:
         return [row for row in self.rows if row.failure is not None]
+
+    def _pairs(
+        self, workload: str, size: int, server: str, other: str, name: str
+    ) -> list[tuple[float, float]]:
+        ours = self._by_round(workload, size, server, name)
+        theirs = self._by_round(workload, size, other, name)
+        return [(ours[number], theirs[number]) for number in ours if number in theirs]
 
     def _by_round(self, workload: str, size: int, server: str, name: str) -> dict[int, float]:
         wanted = (workload, size, server)

@@ -23,12 +23,11 @@ from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, publish_call
 from .load import LoadClient, check
 from .peers import CACHE
 from .processes import SERVER_CPU, BenchmarkError, Cpu, Pinned
+from .results import FLOOR
+from .servers.events import TEXT
 from .servers.ours import OrderUpdated, orders
-from .servers.run import TEXT
 from .store import redis_server, redis_url
 from .workloads import Run
-
-FLOOR = "parser alone"
 
 _STREAMS = 16
 _PIPELINE = 500
@@ -181,21 +180,13 @@ def _floors(port: int, count: int) -> Iterator[list[Pinned]]:
                 is_piped=True,
             )
             stack.enter_context(floor)
-            _line(floor)
+            floor.read_line()
             floors.append(floor)
         yield floors
 
 
 def _heard(floors: Iterable[Pinned], events: int) -> None:
     for floor in floors:
-        heard = int(_line(floor))
+        heard = int(floor.read_line())
         if heard != events:
             raise BenchmarkError(f"the parser heard {heard} events instead of {events}")
-
-
-def _line(process: Pinned) -> str:
-    assert process.popen.stdout is not None
-    line = process.popen.stdout.readline().decode().strip()
-    if not line:
-        raise BenchmarkError(f"ended: {process.last_words()}")
-    return line

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,10 +15,13 @@ from .load import LoadClient, check
 from .peers import CACHE, Peer, Server
 from .processes import BenchmarkError, Cpu, Pinned
 from .results import Recorder, Row
+from .servers.events import TEXT, event_json
 
 BURST_WINDOW = 64
 _WARM_UP_EVENTS = 5
 _COLLECTIONS = 3
+_SILENT_PUBLISHES = 500
+_SETTLED_KIB = 128
 
 
 @dataclass(frozen=True)
@@ -209,12 +213,18 @@ def idle_sessions(run: Run) -> None:
 def growing_sessions(run: Run) -> None:
     """More and more sessions on one channel."""
     with run.server() as server, run.load(server) as load:
+        publish_us = _publish_us(server)
         for sessions in run.scale.growth_sessions:
             load.connect(sessions)
             load.closed(_WARM_UP_EVENTS, 10)
 
-            def grown() -> dict[str, float]:
-                return _delivered(server, lambda: load.closed(10_000, run.scale.closed_seconds / 2))
+            def grown(sessions: int = sessions) -> dict[str, float]:
+                seconds = run.scale.closed_seconds / 2
+                figures = _delivered(server, lambda: load.closed(10_000, seconds))
+                # a request for each event weighs much with few sessions, little with many
+                figures["cpu_us"] -= publish_us / sessions
+                figures["publish_us"] = publish_us
+                return figures
 
             run.row("growth-sessions", sessions, grown)
 
@@ -261,6 +271,22 @@ def delivery_figures(answer: dict[str, Any], cpu: Cpu, seconds: float) -> dict[s
     return figures
 
 
+def _publish_us(server: Server) -> float:
+    """Measure the CPU of a publish by POST that nobody hears."""
+    connection = HTTPConnection("127.0.0.1", server.port)
+    body = event_json(0, 0, TEXT)
+    began = Cpu(0, 0)
+    for number in range(-_WARM_UP_EVENTS, _SILENT_PUBLISHES):
+        if not number:
+            began = server.cpu()
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/publish/nobody", body, headers)
+        connection.getresponse().read()
+    cpu = server.cpu().since(began)
+    connection.close()
+    return cpu.total / _SILENT_PUBLISHES * 1e6
+
+
 def _opened(steps: tuple[int, ...], sessions: int) -> int:
     """Return how many sessions were there before this step."""
     return max((step for step in steps if step < sessions), default=0)
@@ -272,7 +298,7 @@ def _settled_memory(server: Pinned) -> float:
     for _ in range(10):
         time.sleep(0.3)
         later = server.memory_kib()
-        if abs(later - memory) < 128:
+        if abs(later - memory) < _SETTLED_KIB:
             break
         memory = later
     return server.memory_kib()

@@ -45,11 +45,7 @@ class LoadClient(Pinned):
         self.popen.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        assert self.popen.stdout is not None
-        line = self.popen.stdout.readline()
-        if not line:
-            raise BenchmarkError(f"the load client ended: {self.last_words()}")
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = json.loads(self.read_line())
         if "error" in answer:
             raise BenchmarkError(answer["error"])
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import cast
 
 import hiredis
 import uvloop
@@ -22,8 +23,10 @@ class Floor(asyncio.Protocol):
         self._heard = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(hiredis.pack_command(("PSUBSCRIBE", self._pattern)))
+        # uvloop's transports are no asyncio.Transport
+        cast("asyncio.Transport", transport).write(
+            hiredis.pack_command(("PSUBSCRIBE", self._pattern))
+        )
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

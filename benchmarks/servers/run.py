@@ -24,8 +24,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-# the JSON around it brings an event to 200 bytes
-TEXT = "x" * 120
+from .events import TEXT
 
 Publish = Callable[[str, int, int, str], Awaitable[object]]
 

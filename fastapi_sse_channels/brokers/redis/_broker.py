@@ -68,7 +68,6 @@ class RedisBroker(Broker):
         if not namespace:
             msg = "namespace is empty; name the application, such as 'shop'"
             raise ConfigurationError(msg)
-        self._names = Names(namespace)
         self._follow: Follow = follow
         self._publish_timeout = publish_timeout
         self._start_timeout = start_timeout
@@ -81,10 +80,12 @@ class RedisBroker(Broker):
             lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
         )
         try:
-            self._where = repr(self._connect())
+            connector = self._connect()
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error
+        self._where = repr(connector)
+        self._names = Names(namespace, connector.database)
 
     @classmethod
     def sentinel(
@@ -215,7 +216,7 @@ class RedisBroker(Broker):
         node = self._started()
         try:
             return await node.follow(key, retention, notify)
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
     def unsubscribe(self, key: str) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -17,7 +13,7 @@ from redis.exceptions import RedisError
 
 from fastapi_sse_channels._errors import PublishError
 from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import data_of, event_body
+from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)
@@ -33,69 +29,11 @@ def wait_until(condition, seconds: float = 20) -> None:
     raise AssertionError(f"never held: {condition}")
 
 
-class Servers:
-    """Redis processes on ports of their own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.processes: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, port: int, *arguments: str, config: str | None = None) -> Redis:
-        directory = self.directory / str(port)
-        directory.mkdir(exist_ok=True)
-        command = ["redis-server"]
-        if config is not None:
-            (directory / "redis.conf").write_text(config)
-            command += ["redis.conf"]
-        command += ["--port", str(port), "--bind", "127.0.0.1", *arguments]
-        with (directory / "log").open("ab") as log:
-            self.processes[port] = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
-        client = Redis(port=port, socket_timeout=2)
-        wait_until(client.ping)
-        return client
-
-    def kill(self, port: int) -> None:
-        self.processes[port].kill()
-        self.processes[port].wait()
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    if shutil.which("redis-server") is None and not os.environ.get("CI"):
-        pytest.skip("redis-server is needed: apt-get install redis-server")
-    started = Servers(tmp_path)
-    yield started
-    started.stop()
-
-
 def cli(*arguments: str) -> None:
     subprocess.run(["redis-cli", *arguments], check=True, capture_output=True)
 
 
-class Following:
-    """A log, and everything that was ever appended to it."""
-
-    def __init__(self, broker: RedisBroker, key: str) -> None:
-        self.broker = broker
-        self.key = key
-
-    async def start(self) -> Following:
-        self.log = await self.broker.subscribe(self.key, RETENTION, lambda: None)
-        return self
-
-    def numbers(self) -> list[int]:
-        return [int(data_of(entry.frame)) for entry in self.log.entries]
-
-    async def publish(self, number: int) -> None:
-        await self.broker.publish(self.key, event_body(b"%d" % number), RETENTION)
-
-
-async def published_anyhow(following: Following, number: int, seconds: float = 20) -> None:
+async def published_anyhow(following, number: int, seconds: float = 20) -> None:
     """Publish as a careful caller does: again after an error."""
     deadline = time.monotonic() + seconds
     while True:
@@ -114,7 +52,7 @@ async def published_anyhow(following: Following, number: int, seconds: float = 2
 
 
 @pytest.fixture
-def cluster(servers: Servers, unused_ports) -> list[int]:
+def cluster(servers, unused_ports) -> list[int]:
     """Three primaries, and a replica of the first."""
     ports = unused_ports(4)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "")
@@ -136,16 +74,14 @@ def info(client: Redis) -> bytes:
     return b"ok" if state["cluster_state"] == "ok" else b""
 
 
-@pytest.mark.parametrize("follow", ["pattern", "channel"])
+@pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_carries_every_channel_and_survives_a_failover(
-    servers, cluster, follow, eventually
+    servers, cluster, mode, follow, eventually
 ):
-    broker = RedisBroker.cluster(
-        f"redis://127.0.0.1:{cluster[1]}", follow=follow, probe_interval=0.5
-    )
+    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[1]}", follow=mode, probe_interval=0.5)
     await broker.start()
     try:
-        channels = [await Following(broker, f"channel-{n}").start() for n in range(12)]
+        channels = [await follow(broker, f"channel-{n}") for n in range(12)]
         for number in range(20):
             await asyncio.gather(*(channel.publish(number) for channel in channels))
         for channel in channels:
@@ -164,13 +100,13 @@ async def test_cluster_carries_every_channel_and_survives_a_failover(
         await broker.stop()
 
 
-async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, eventually):
+async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, follow, eventually):
     broker = RedisBroker.cluster(
         f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
     )
     await broker.start()
     try:
-        channels = [await Following(broker, f"channel-{n}").start() for n in range(12)]
+        channels = [await follow(broker, f"channel-{n}") for n in range(12)]
         for channel in channels:
             await channel.publish(0)
         ids = [Redis(port=port).execute_command("CLUSTER MYID").decode() for port in cluster[:3]]
@@ -194,7 +130,7 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, ev
         await broker.stop()
 
 
-async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
+async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, "--save", "")
     replica = servers.start(replica_port, "--save", "", "--replicaof", f"127.0.0.1 {primary_port}")
@@ -214,7 +150,7 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
     )
     await broker.start()
     try:
-        channel = await Following(broker, "channel").start()
+        channel = await follow(broker, "channel")
         for number in range(20):
             await channel.publish(number)
         await eventually(lambda: channel.numbers() == list(range(20)))

@@ -12,7 +12,13 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from ._tasks import end
 
@@ -25,6 +31,11 @@ logger = logging.getLogger("fastapi_sse_channels")
 
 _NODE = re.compile(rb"[0-9a-f]{16}")
 _COUNTS_TTL_MS = 24 * 3_600_000
+# together, or a node that dies in between leaves a key for ever
+_SET = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
 _RETRY_DELAY = 0.5
 _BATCH = 16
 
@@ -108,17 +119,15 @@ class SessionCounts:
         name = self._names.counts(key)
         try:
             if count := self._own.get(key):
-                async with self._client.pipeline(transaction=True) as both:
-                    # together, or a node that dies in between leaves a key for ever
-                    both.hset(name, self._node, str(count))
-                    both.pexpire(name, _COUNTS_TTL_MS)
-                    await both.execute()
+                await _reply(
+                    self._client.eval(_SET, 1, name, self._node, str(count), str(_COUNTS_TTL_MS))
+                )
             else:
                 await _reply(self._client.hdel(name, self._node))
         except ResponseError as error:
             self._complain(key, error)
             return not isinstance(error, OutOfMemoryError | ReadOnlyError)
-        except (RedisError, OSError, TimeoutError):
+        except (RedisError, RedisClusterException, OSError, TimeoutError):
             return False
         return True
 

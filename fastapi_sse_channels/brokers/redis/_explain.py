@@ -24,6 +24,12 @@ def is_foreign(error: BaseException) -> bool:
     return isinstance(error, NotOursError) or str(error).startswith("WRONGTYPE")
 
 
+def lacks_rights(error: BaseException) -> bool:
+    """Whether the user may not do something, be it inside a script."""
+    in_script = ("The user executing the script", "ACL failure in script")
+    return isinstance(error, NoPermissionError) or str(error).startswith(in_script)
+
+
 def explain(error: BaseException, where: str, names: Names) -> str:
     """Say what went wrong at a server, and the way out.
 
@@ -39,12 +45,13 @@ def _verdict(error: BaseException, names: Names) -> str:
     text = str(error)
     known: dict[tuple[type[BaseException], ...], str] = {
         (AuthenticationError,): f"refuses the password or user: {text}",
-        (NoPermissionError,): f"lacks rights ({text}); grant the user `{names.rights}`",
         (ReadOnlyError,): f"is a replica, or was demoted to one: {text}",
         (OutOfMemoryError,): f"is full ({text}); raise maxmemory, or keep less history",
         (MovedError,): f"is part of a cluster ({text}); use RedisBroker.cluster(…)",
         (TimeoutError, RedisTimeoutError): "does not answer in time",
     }
+    if lacks_rights(error):
+        return f"lacks rights ({text}); grant the user `{names.rights}`"
     if is_foreign(error):
         return (
             f"holds something in {names.namespace!r} that this library did not write ({text}); "

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from redis.exceptions import (
     AuthenticationError,
-    NoPermissionError,
     NoScriptError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -26,7 +26,7 @@ from ..._position import Position, start_of
 from ..._wire import event_body
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
-from ._explain import is_foreign
+from ._explain import is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
@@ -40,7 +40,8 @@ Follow = Literal["pattern", "channel"]
 
 logger = logging.getLogger("fastapi_sse_channels")
 
-UNAVAILABLE = (RedisError, OSError, TimeoutError)
+# what a cluster raises is no RedisError
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 # an offset that no log reaches: asks for the position alone
 _NO_ENTRIES = 2**53 - 1
@@ -137,9 +138,11 @@ class Node:
                     # every channel's key has colons, so this name is free
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
                     await self.counts.total("start")
-                except (NoPermissionError, AuthenticationError, ReadOnlyError):
+                except (AuthenticationError, ReadOnlyError):
                     raise
                 except ResponseError as error:
+                    if lacks_rights(error):
+                        raise
                     # full, or unable to save: that may pass, and what is stored can be read
                     logger.warning("Redis takes no events at present: %s", error)
                 except (RedisConnectionError, RedisTimeoutError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -22,6 +23,45 @@ from fastapi_sse_channels._wire import data_of, event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)
+
+GOOD = b"sse1 abc 7 n7 n6\ndata: {}\n\n"
+
+NOT_OURS = {
+    "empty": b"",
+    "text": b"hello",
+    "not UTF-8": b"\xff\xfe\xfd",
+    "JSON": b'{"type":"note"}',
+    "deep nesting": b"[" * 100_000 + b"]" * 100_000,
+    "10 MB": b"x" * 10_000_000,
+    "NUL": b"\0" * 64,
+    "next version": GOOD.replace(b"sse1", b"sse2"),
+    "earlier version": GOOD.replace(b"sse1", b"sse0"),
+    "no version": GOOD.replace(b"sse1 ", b""),
+    "upper case": GOOD.replace(b"sse1", b"SSE1"),
+    "blank before": b" " + GOOD,
+    "BOM before": b"\xef\xbb\xbf" + GOOD,
+    "header alone": b"sse1 abc 7 n7 n6\n",
+    "header without an end": b"sse1 abc 7 n7 n6",
+    "CRLF": GOOD.replace(b"\n", b"\r\n"),
+    "field missing": GOOD.replace(b" n6", b""),
+    "field too many": GOOD.replace(b"n6", b"n6 n5"),
+    "offset 0": GOOD.replace(b" 7 ", b" 0 "),
+    "offset below 0": GOOD.replace(b" 7 ", b" -7 "),
+    "offset with zeros": GOOD.replace(b" 7 ", b" 07 "),
+    "offset out of range": GOOD.replace(b" 7 ", b" %d " % 10**16),
+    "offset not a number": GOOD.replace(b" 7 ", b" x "),
+    "offset in other digits": GOOD.replace(b" 7 ", " \u0667 ".encode()),
+    "epoch with a line": GOOD.replace(b"abc", b"a\nid: 1"),
+    "epoch too long": GOOD.replace(b"abc", b"a" * 33),
+    "nonce too long": GOOD.replace(b"n7", b"n" * 17),
+    "body without data": b"sse1 abc 7 n7 n6\n{}\n\n",
+    "body without an end": b"sse1 abc 7 n7 n6\ndata: {}\n",
+    "two events": GOOD + b"data: {}\n\n",
+    "id of its own": GOOD.replace(b"data", b"id: x\ndata"),
+    "retry of its own": GOOD.replace(b"data", b"retry: 1\ndata"),
+    "CR in the data": GOOD.replace(b"{}", b"{\r}"),
+    "NUL in the data": GOOD.replace(b"{}", b"{\0}"),
+}
 
 
 class Servers:
@@ -146,6 +186,15 @@ class Following:
             for n in numbers
         ]
 
+    async def shows(self, *numbers: int) -> None:
+        """Wait until the log holds exactly these."""
+        try:
+            async with asyncio.timeout(5):
+                while self.numbers() != list(numbers):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"{self.numbers()} instead of {numbers}") from None
+
     def leave(self) -> None:
         self.broker.unsubscribe(self.key)
 
@@ -165,3 +214,15 @@ def follow() -> Follow:
         )
 
     return start
+
+
+@pytest.fixture(params=NOT_OURS)
+def poison(request: pytest.FixtureRequest) -> bytes:
+    """A message that this library does not write."""
+    return NOT_OURS[request.param]
+
+
+@pytest.fixture
+def poisons() -> list[bytes]:
+    """All of them."""
+    return list(NOT_OURS.values())

@@ -130,6 +130,39 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, fo
         await broker.stop()
 
 
+@pytest.mark.parametrize("mode", ["pattern", "channel"])
+async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, follow, eventually):
+    """To channels of different slots, which one SSUBSCRIBE cannot name together."""
+    url = f"redis://127.0.0.1:{cluster[0]}?decode_responses=True&encoding=utf-16"
+    brokers = [
+        RedisBroker.cluster(url, follow=mode, probe_interval=0.5, check_interval=600)
+        for _ in range(2)
+    ]
+    for broker in brokers:
+        await broker.start()
+    try:
+        channels = [await follow(brokers[0], f"channel-{n}") for n in range(12)]
+        for number in range(3):
+            for channel in channels:
+                await channel.publish(number)
+            for channel in channels:
+                await channel.shows(*range(number + 1))
+            for port in cluster[:3]:
+                Redis(port=port).client_kill_filter(_type="pubsub")
+
+        for broker in brokers:
+            broker.report_sessions("channel-1", 2)
+
+        async def are_counted():
+            return [await broker.total_sessions("channel-1") for broker in brokers] == [4, 4]
+
+        await eventually(are_counted)
+        await eventually(lambda: all(broker.is_healthy for broker in brokers))
+    finally:
+        for broker in brokers:
+            await broker.stop()
+
+
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, "--save", "")

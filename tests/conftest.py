@@ -8,6 +8,7 @@ import importlib.metadata
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -548,13 +549,23 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def unused_ports() -> Callable[[int], list[int]]:
-    """Several free ports at once, low enough for a Redis Cluster's second port."""
+    """Several free ports at once, each with the port of a Redis Cluster's bus.
+
+    Below those that the system hands to clients, so that none is taken before it is used.
+    """
+
+    def is_free(port: int) -> bool:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return True
+        return False
 
     def find(count: int) -> list[int]:
-        found: list[int] = []
+        found: set[int] = set()
         while len(found) < count:
-            if (port := free_port()) < 55000 and port not in found:
-                found.append(port)
-        return found
+            port = random.randrange(10_000, 22_000)
+            if is_free(port) and is_free(port + 10_000):
+                found.add(port)
+        return list(found)
 
     return find

@@ -186,6 +186,10 @@ class Log:
         tail.reverse()
         return tail
 
+    def entry_after(self, offset: int) -> Entry:
+        """Return the entry that follows an offset from the floor up to the top."""
+        return self._entries[offset - self.floor.offset]
+
     def floor_after(self, nbytes: int) -> int:
         """Return the floor's offset if `nbytes` more were appended."""
         floor = self.floor.offset

@@ -88,10 +88,11 @@ class Subscription(Generic[T]):
         """
         while True:
             self._check_continuity()
-            if entries := self._feed.log.entries_after(self._position.offset):
-                entry = entries[0]
+            log = self._feed.log
+            if self._position.offset < log.top.offset:
+                entry = log.entry_after(self._position.offset)
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
-                self._behind_since = self._now() if entries[1:] else None
+                self._behind_since = self._now() if entry.offset < log.top.offset else None
                 self._feed.progressed()
                 return self._schema.decode(data_of(entry.frame))
             if self._is_ended:

@@ -9,10 +9,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 
 from .processes import SERVER_CPU, BenchmarkError, Pinned, free_port
 from .results import OURS
@@ -45,7 +44,7 @@ class Peer:
     prepare: Callable[[], dict[str, str]]
     has_control: bool = True
     relative_cost: float = 1.0
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Server(Pinned):

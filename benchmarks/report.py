@@ -246,12 +246,12 @@ def _by_server(results: Results, table: Table, size: int) -> str:
 
 
 def _by_size(results: Results, table: Table, sizes: Sequence[int]) -> str:
-    head = ["size", *(figure.title for figure in table.figures)]
-    lines = [
-        [whole(size), *(_shown(results, table, size, OURS, figure) for figure in table.figures)]
-        for size in sizes
-    ]
-    return _aligned([head, *lines])
+    lines = [["server", "size", *(figure.title for figure in table.figures)]]
+    for server in results.servers(table.workload):
+        for size in sizes:
+            cells = (_shown(results, table, size, server, figure) for figure in table.figures)
+            lines.append([server, whole(size), *cells])
+    return _aligned(lines)
 
 
 def _shown(results: Results, table: Table, size: int, server: str, figure: Figure) -> str:

@@ -453,5 +453,16 @@ def _readme_source(results: Results, file_name: str) -> str:
     return (
         f"{about} Medians over rounds; in brackets how many times better this library was in the "
         f"same round, less than one where it was worse. All rows: "
-        f"[`{file_name}`](benchmarks/results/{file_name})."
+        f"[`{file_name}`](benchmarks/results/{file_name}).{_readme_gaps(results)}"
     )
+
+
+def _readme_gaps(results: Results) -> str:
+    """Say what is missing from the figures."""
+    gaps = []
+    if failed := results.failures():
+        servers = ", ".join(dict.fromkeys(row.server for row in failed))
+        gaps.append(f" Not counted: {len(failed)} of {len(results.rows)} runs ({servers}).")
+    if results.left_out:
+        gaps.append(f" Left out: {', '.join(results.left_out)}.")
+    return "".join(gaps)

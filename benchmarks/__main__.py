@@ -17,7 +17,7 @@ ENVIRONMENT = HERE / ".venv"
 
 def ensure_environment() -> None:
     """Go on inside an environment of the benchmark's own."""
-    if Path(sys.prefix) == ENVIRONMENT:
+    if ENVIRONMENT.exists() and ENVIRONMENT.samefile(sys.prefix):
         return
     python = ENVIRONMENT / "bin/python"
     project = HERE.parent / "pyproject.toml"

@@ -37,6 +37,7 @@ from .workloads import (
 )
 
 _SPARE_FILES = 200
+_QUIET_LOAD = 0.7
 PART = "latest-part"
 
 
@@ -48,13 +49,13 @@ class Stage:
         workloads: What it measures.
         work: Runs one server once.
         rounds: How many rounds at most.
-        is_ours_only: Whether peers have no part in it.
+        only: The servers that take part; all of them where it is empty.
     """
 
     workloads: tuple[str, ...]
     work: Callable[[Run], None]
     rounds: int
-    is_ours_only: bool = False
+    only: tuple[str, ...] = ()
 
 
 STAGES = (
@@ -62,9 +63,9 @@ STAGES = (
     Stage(("channels",), many_channels, 3),
     Stage(("idle", "last"), idle_sessions, 3),
     Stage(("deploy",), deploy, 2),
-    Stage(("redis", "redis-streams"), through_redis, 3, is_ours_only=True),
-    Stage(("growth-sessions",), growing_sessions, 3, is_ours_only=True),
-    Stage(("growth-channels",), growing_channels, 3, is_ours_only=True),
+    Stage(("redis", "redis-streams"), through_redis, 3, only=(OURS,)),
+    Stage(("growth-sessions",), growing_sessions, 3, only=(OURS, "nchan")),
+    Stage(("growth-channels",), growing_channels, 3, only=(OURS,)),
 )
 WORKLOADS = tuple(name for stage in STAGES for name in stage.workloads)
 
@@ -76,14 +77,11 @@ def main() -> int:
     options = _options()
     if options.report or options.readme:
         return _report(options)
-    scale = QUICK if options.quick else FULL
-    limit = raise_file_limit()
-    CACHE.mkdir(exist_ok=True)
     if shutil.which("taskset") is None or (os.cpu_count() or 1) <= CLIENT_CPU:
         print("needs Linux, taskset and two CPUs", file=sys.stderr)
         return 1
-    scale = _within(scale, limit - _SPARE_FILES)
-    sseload = _build_load_client()
+    CACHE.mkdir(exist_ok=True)
+    scale = _within(QUICK if options.quick else FULL, raise_file_limit() - _SPARE_FILES)
     results = Results(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=_machine(),
@@ -91,29 +89,38 @@ def main() -> int:
         settings={"quick": options.quick, "event_bytes": EVENT_BYTES, **asdict(scale)},
         left_out={},
     )
-    chosen = frozenset(options.workload)
-    peers = [peer for peer in PEERS if peer.alias in options.only]
-    peers = _prepare(peers, chosen, results)
-    path = options.out or _default_path(options, results)
     began = time.monotonic()
-    for stage in STAGES:
-        if not chosen.intersection(stage.workloads):
-            continue
-        _run_stage(
-            stage,
-            peers,
-            scale=_with_rounds(scale, stage, options.rounds),
-            chosen=chosen,
-            sseload=sseload,
-            results=results,
-        )
-        # what was measured so far survives an interruption
-        results.write(path)
+    _measure(options, scale, results)
+    path = options.out or _default_path(options, results)
+    results.write(path)
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes, written to {_shown(path)}\n")
     print_report(results)
     if path.stem != PART:
         draw(results, path.with_suffix(".svg"))
     return 1 if results.failures() else 0
+
+
+def _measure(options: argparse.Namespace, scale: Scale, results: Results) -> None:
+    sseload = _build_load_client()
+    peers = _prepare([peer for peer in PEERS if peer.alias in options.only], results)
+    chosen = frozenset(options.workload)
+    chosen -= _without_redis(chosen, results)
+    # the harness mostly sleeps; what it does must not fall on the server's CPU
+    os.sched_setaffinity(0, {CLIENT_CPU})
+    if (load := os.getloadavg()[0]) > _QUIET_LOAD:
+        print(f"the machine is busy (load {load:.1f}): no figures to keep", flush=True)
+    for stage in STAGES:
+        if chosen.intersection(stage.workloads):
+            _run_stage(
+                stage,
+                peers,
+                scale=_with_rounds(scale, stage, options.rounds),
+                chosen=chosen,
+                sseload=sseload,
+                results=results,
+            )
+            # what was measured so far survives an interruption, but not as a whole run
+            results.write(DIRECTORY / f"{PART}.json")
 
 
 def _with_rounds(scale: Scale, stage: Stage, wanted: int | None) -> Scale:
@@ -130,7 +137,7 @@ def _run_stage(
     sseload: Path,
     results: Results,
 ) -> None:
-    taking_part = [peer for peer in peers if peer.name == OURS or not stage.is_ours_only]
+    taking_part = [peer for peer in peers if not stage.only or peer.name in stage.only]
 
     def record(row: Row) -> None:
         results.rows.append(row)
@@ -156,7 +163,7 @@ def _line(row: Row) -> str:
     return head + " ".join(f"{name}={value:.4g}" for name, value in row.figures.items())
 
 
-def _prepare(peers: Sequence[Peer], chosen: frozenset[str], results: Results) -> list[Peer]:
+def _prepare(peers: Sequence[Peer], results: Results) -> list[Peer]:
     ready = []
     for peer in peers:
         try:
@@ -165,8 +172,6 @@ def _prepare(peers: Sequence[Peer], chosen: frozenset[str], results: Results) ->
         except BenchmarkError as error:
             results.left_out[peer.name] = str(error)
             print(f"left out: {peer.name} ({error})", flush=True)
-    if chosen & {"redis", "redis-streams", "deploy"}:
-        results.versions.update(prepare_redis())
     results.versions["python"] = platform.python_version()
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
@@ -176,9 +181,20 @@ def _prepare(peers: Sequence[Peer], chosen: frozenset[str], results: Results) ->
         cwd=ROOT,
     )
     results.versions["commit"] = commit.stdout.strip()
-    # the harness mostly sleeps; what it does must not fall on the server's CPU
-    os.sched_setaffinity(0, {CLIENT_CPU})
     return ready
+
+
+def _without_redis(chosen: frozenset[str], results: Results) -> frozenset[str]:
+    """Install Redis where it is needed, and return the workloads that it leaves out."""
+    needing = chosen & {"redis", "redis-streams", "deploy"}
+    try:
+        if needing:
+            results.versions.update(prepare_redis())
+    except BenchmarkError as error:
+        results.left_out["Redis"] = str(error)
+        print(f"left out: {', '.join(sorted(needing))} ({error})", flush=True)
+        return needing
+    return frozenset()
 
 
 def _build_load_client() -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 SERVERS = Path(__file__).parent / "servers"
 CACHE = Path(__file__).parent / ".cache"
 
+# what better-sse asks for
+_NODE_MAJOR = 20
 _NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 
@@ -124,41 +126,37 @@ def _distributions(*names: str) -> Callable[[], dict[str, str]]:
 def _prepare_node() -> dict[str, str]:
     if shutil.which("node") is None or shutil.which("npm") is None:
         apt_install("nodejs", "npm")
+    node = run(["node", "--version"]).strip("v\n")
+    if int(node.partition(".")[0]) < _NODE_MAJOR:
+        raise BenchmarkError(f"needs Node {_NODE_MAJOR}, not {node}")
     directory = SERVERS / "better_sse"
-    if not (directory / "node_modules/better-sse").is_dir():
+    package = directory / "node_modules/better-sse/package.json"
+    if not package.exists():
         run(["npm", "ci", "--silent", "--prefix", str(directory)])
-    manifest = (directory / "node_modules/better-sse/package.json").read_text()
-    found = re.search(r'"version": "([^"]+)"', manifest)
-    assert found is not None
-    return {"better-sse": found[1], "node": output(["node", "--version"]).strip("v\n")}
+    return {"better-sse": json.loads(package.read_text())["version"], "node": node}
 
 
 def _prepare_nchan() -> dict[str, str]:
     if shutil.which("nginx") is None or not _NCHAN_MODULE.exists():
-        apt_install("nginx-core", "libnginx-mod-nchan")
+        apt_install("nginx", "libnginx-mod-nchan")
     packages = ("nginx", "libnginx-mod-nchan")
-    return {
-        package: output(["dpkg-query", "-W", "-f", "${Version}", package]) for package in packages
-    }
+    return {package: run(["dpkg-query", "-W", "-f", "${Version}", package]) for package in packages}
 
 
-def run(command: list[str]) -> None:
-    """Run a command of the set-up.
+def run(command: list[str]) -> str:
+    """Run a command of the set-up, and return what it prints.
 
     Raises:
         BenchmarkError: It failed; what it installs is left out.
     """
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     except FileNotFoundError as error:
         raise BenchmarkError(f"{command[0]} is not there") from error
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout).strip().splitlines()
         raise BenchmarkError(f"{' '.join(command[:4])}: {said[-1] if said else error}") from error
-
-
-def output(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    return done.stdout
 
 
 def apt_install(*packages: str) -> None:

@@ -246,12 +246,12 @@ def _by_server(results: Results, table: Table, size: int) -> str:
 
 
 def _by_size(results: Results, table: Table, sizes: Sequence[int]) -> str:
-    head = ["size", *(figure.title for figure in table.figures)]
-    lines = [
-        [whole(size), *(_shown(results, table, size, OURS, figure) for figure in table.figures)]
-        for size in sizes
-    ]
-    return _aligned([head, *lines])
+    lines = [["server", "size", *(figure.title for figure in table.figures)]]
+    for server in results.servers(table.workload):
+        for size in sizes:
+            cells = (_shown(results, table, size, server, figure) for figure in table.figures)
+            lines.append([server, whole(size), *cells])
+    return _aligned(lines)
 
 
 def _shown(results: Results, table: Table, size: int, server: str, figure: Figure) -> str:
@@ -453,5 +453,16 @@ def _readme_source(results: Results, file_name: str) -> str:
     return (
         f"{about} Medians over rounds; in brackets how many times better this library was in the "
         f"same round, less than one where it was worse. All rows: "
-        f"[`{file_name}`](benchmarks/results/{file_name})."
+        f"[`{file_name}`](benchmarks/results/{file_name}).{_readme_gaps(results)}"
     )
+
+
+def _readme_gaps(results: Results) -> str:
+    """Say what is missing from the figures."""
+    gaps = []
+    if failed := results.failures():
+        servers = ", ".join(dict.fromkeys(row.server for row in failed))
+        gaps.append(f" Not counted: {len(failed)} of {len(results.rows)} runs ({servers}).")
+    if results.left_out:
+        gaps.append(f" Left out: {', '.join(results.left_out)}.")
+    return "".join(gaps)

@@ -75,7 +75,9 @@ class Results:
         return list(dict.fromkeys(row.server for row in rows))
 
     def sizes(self, workload: str) -> list[int]:
-        return sorted({row.size for row in self.rows if row.workload == workload})
+        """Return the sizes at which anything counted."""
+        rows = (row for row in self.rows if row.workload == workload and row.failure is None)
+        return sorted({row.size for row in rows})
 
     def figure(self, workload: str, size: int, server: str, name: str) -> Spread | None:
         """Return a figure over the rounds that counted."""

@@ -9,7 +9,7 @@ from typing import cast
 
 import hiredis
 
-from .peers import CACHE, apt_install, output
+from .peers import CACHE, apt_install, run
 from .processes import CLIENT_CPU, Pinned, free_port
 
 
@@ -17,7 +17,7 @@ def prepare_redis() -> dict[str, str]:
     """Install it where it is missing, and return its version."""
     if shutil.which("redis-server") is None:
         apt_install("redis-server")
-    return {"redis-server": output(["redis-server", "--version"]).split("v=")[1].split()[0]}
+    return {"redis-server": run(["redis-server", "--version"]).split("v=")[1].split()[0]}
 
 
 @contextmanager

@@ -61,9 +61,11 @@ def through_redis(run: Run) -> None:
                     messages = _messages(followed, events, has_end=False)
                     return _taken_in(redis, port, servers, messages, lambda: _delivered(loads))
 
-            run.row("redis", nodes, floor, server=FLOOR)
-            run.row("redis", nodes, unfollowed)
-            run.row("redis-streams", nodes, streamed)
+            if "redis" in run.selected:
+                run.row("redis", nodes, floor, server=FLOOR)
+                run.row("redis", nodes, unfollowed)
+            if "redis-streams" in run.selected:
+                run.row("redis-streams", nodes, streamed)
 
 
 _Figures = dict[str, float]

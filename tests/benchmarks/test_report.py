@@ -98,6 +98,15 @@ def test_readme_table_says_how_many_times_better(results):
     ]
 
 
+def test_readme_says_what_is_missing_from_the_figures(results):
+    results.rows.append(Row("last", 9900, "nchan", 1, failure="closed: 2"))
+    results.left_out["better-sse"] = "npm is not there"
+
+    figures = readme_figures(results, "a.json")
+
+    assert figures.endswith(" Not counted: 1 of 14 runs (nchan). Left out: better-sse.")
+
+
 def test_readme_figures_replace_what_was_there(results):
     readme = f"before\n\n{README_BEGIN}\n{NO_RESULTS}\n{README_END}\n\nafter\n"
 

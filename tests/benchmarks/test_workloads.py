@@ -39,7 +39,7 @@ SCALE = Scale(
     nodes=(2,),
     redis_events=1_000,
 )
-WORKLOADS = frozenset({"fanout", "burst", "idle", "last"})
+WORKLOADS = frozenset({"fanout", "burst", "idle", "last", "redis", "redis-streams"})
 
 pytestmark = pytest.mark.skipif(
     (os.cpu_count() or 1) < 2 and not os.environ.get("CI"), reason="needs two CPUs"

@@ -1,43 +1,36 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 rmSync("dist", { recursive: true, force: true });
 
 // modules one to one, so that all entries share the state of the modules they have in common
 execFileSync("tsc", ["--project", "tsconfig.build.json"], { stdio: "inherit" });
 
-// for pages without a bundler
-const minified = {
-  outdir: "dist",
-  bundle: true,
-  minify: true,
-  format: "esm",
-  target: "es2022",
-  legalComments: "none",
-};
-await build({
-  ...minified,
-  entryPoints: { "client.min": "src/index.ts", "shared.min": "src/shared.ts" },
-});
+/** Bundles what `contents` exports, for pages without a bundler. */
+async function bundle(name, contents) {
+  const stdin = { contents, resolveDir: "src", sourcefile: name };
+  const options = { bundle: true, write: false, minify: true, format: "esm", target: "es2022" };
+  const { outputFiles } = await build({ ...options, stdin });
+  const { code } = await minify(outputFiles[0].text, {
+    module: true,
+    ecma: 2020,
+    compress: { passes: 3 },
+  });
+  writeFileSync(`dist/${name}`, `${code}\n`);
+  const size = gzipSync(readFileSync(`dist/${name}`), { level: 9 }).length;
+  console.log(`${name}: ${code.length + 1} B, ${size} B gzip`);
+}
 
+const all = 'export * from "./index.js"; export * from "./shared.js";';
+await bundle("client.min.js", 'export * from "./index.js";');
+await bundle("shared.min.js", 'export * from "./shared.js";');
 // what the Python package serves: one file that holds both, so that they share their modules
-await build({
-  ...minified,
-  stdin: {
-    contents: 'export * from "./index.js"; export * from "./shared.js";',
-    resolveDir: "src",
-    sourcefile: "served.ts",
-  },
-  entryNames: "served.min",
-});
+await bundle("served.min.js", all);
+
 // only when asked, so that a build shows whether the committed file is stale
 if (process.argv.includes("--ship")) {
   copyFileSync("dist/served.min.js", "../fastapi_sse_channels/static/client.js");
-}
-
-for (const name of ["client.min.js", "shared.min.js", "served.min.js"]) {
-  const code = readFileSync(`dist/${name}`);
-  console.log(`${name}: ${code.length} B, ${gzipSync(code, { level: 9 }).length} B gzip`);
 }

@@ -22,7 +22,13 @@ class CommentView(BaseModel):
     down: int
 
 
-class Snapshot(BaseModel):
+class Event(BaseModel):
+    """What every event tells, so that a page that shows several discussions knows which it is."""
+
+    discussion_id: str
+
+
+class Snapshot(Event):
     """The whole state, for a page that has just been opened or missed something."""
 
     type: Literal["snapshot"] = "snapshot"
@@ -30,19 +36,19 @@ class Snapshot(BaseModel):
     viewers: int
 
 
-class CommentAdded(BaseModel):
+class CommentAdded(Event):
     type: Literal["comment-added"] = "comment-added"
     comment: CommentView
 
 
-class VotesChanged(BaseModel):
+class VotesChanged(Event):
     type: Literal["votes-changed"] = "votes-changed"
     comment_id: int
     up: int
     down: int
 
 
-class ViewersChanged(BaseModel):
+class ViewersChanged(Event):
     type: Literal["viewers-changed"] = "viewers-changed"
     viewers: int
 
@@ -64,4 +70,6 @@ async def count_viewers(discussion_id: str) -> int:
 
 async def announce_viewers(session: Session[DiscussionEvent]) -> None:
     channel = session.channel
-    await channel.publish(ViewersChanged(viewers=await count_viewers(channel.resource_id)))
+    discussion_id = channel.resource_id
+    viewers = await count_viewers(discussion_id)
+    await channel.publish(ViewersChanged(discussion_id=discussion_id, viewers=viewers))

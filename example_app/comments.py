@@ -44,7 +44,8 @@ async def add_comment(
     # Commit, then publish: nobody is told of a comment that a rollback takes back.
     await session.commit()
     view = CommentView.model_validate(comment)
-    await publisher.publish(discussion_id, CommentAdded(comment=view))
+    event = CommentAdded(discussion_id=discussion_id, comment=view)
+    await publisher.publish(discussion_id, event)
     return view
 
 
@@ -68,6 +69,8 @@ async def vote(
     if counts is None:
         raise HTTPException(404, "There is no such comment")
     await session.commit()
-    event = VotesChanged(comment_id=comment_id, up=counts.up, down=counts.down)
+    event = VotesChanged(
+        discussion_id=discussion_id, comment_id=comment_id, up=counts.up, down=counts.down
+    )
     await publisher.publish(discussion_id, event)
     return event

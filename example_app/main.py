@@ -39,6 +39,7 @@ async def discussion_channel(discussion_id: DiscussionId) -> Channel[DiscussionE
 
 async def snapshot(discussion_id: DiscussionId, session: DatabaseSession) -> Snapshot:
     return Snapshot(
+        discussion_id=discussion_id,
         comments=await comments.list_comments(discussion_id, session),
         viewers=await count_viewers(discussion_id),
     )

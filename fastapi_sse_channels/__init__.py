@@ -18,6 +18,7 @@ from ._errors import (
     StreamResetError,
     WrongThreadError,
 )
+from ._handoff import SSEMiddleware
 from ._lifespan import sse_lifespan
 from ._manager import ChannelManager
 from ._publisher import Publisher
@@ -43,6 +44,7 @@ __all__ = [
     "PublishError",
     "Publisher",
     "SSEChannelsError",
+    "SSEMiddleware",
     "Session",
     "SessionLimitError",
     "SnapshotTooSlowError",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DrainingError, SessionLimitError
@@ -78,17 +77,14 @@ class Hub:
         """Return the feed of a channel that is followed here."""
         return self._feeds.get(key)
 
-    @asynccontextmanager
-    async def following(self, key: str) -> AsyncIterator[Feed]:
-        """Follow a channel; its log is complete inside the block.
+    async def follow(self, key: str) -> Feed:
+        """Follow a channel until `release`; its log is complete.
 
         Raises:
             DrainingError: The streams of this process are being ended.
             BrokerError: The broker cannot follow the channel.
         """
-        if self.is_draining:
-            msg = "the streams of this process are being ended; connect to another one"
-            raise DrainingError(msg)
+        self.check_draining()
         feed = self._feeds.get(key)
         if feed is None:
             feed = self._feeds[key] = Feed(key, self.fanout.mark)
@@ -98,9 +94,31 @@ class Hub:
             assert feed.ready is not None
             # shielded: it also belongs to everyone else who waits for this channel
             await asyncio.shield(feed.ready)
-            yield feed
-        finally:
-            self._release(feed)
+        except BaseException:
+            self.release(feed)
+            raise
+        return feed
+
+    def release(self, feed: Feed) -> None:
+        """Undo one `follow`; the last one stops following the channel."""
+        feed.users -= 1
+        if feed.users:
+            return
+        assert feed.ready is not None
+        feed.ready.cancel()
+        if self._feeds.get(feed.key) is feed:
+            del self._feeds[feed.key]
+            self._broker.unsubscribe(feed.key)
+
+    def check_draining(self) -> None:
+        """Refuse a session that would have to end at once.
+
+        Raises:
+            DrainingError: The streams of this process are being ended.
+        """
+        if self.is_draining:
+            msg = "the streams of this process are being ended; connect to another one"
+            raise DrainingError(msg)
 
     def check_limit(self) -> None:
         """Refuse a session too many.
@@ -183,13 +201,3 @@ class Hub:
     async def _follow(self, feed: Feed) -> None:
         feed.log = await self._broker.subscribe(feed.key, self._retention, feed.notify)
         feed.shown()
-
-    def _release(self, feed: Feed) -> None:
-        feed.users -= 1
-        if feed.users:
-            return
-        assert feed.ready is not None
-        feed.ready.cancel()
-        if self._feeds.get(feed.key) is feed:
-            del self._feeds[feed.key]
-            self._broker.unsubscribe(feed.key)

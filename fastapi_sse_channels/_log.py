@@ -57,13 +57,21 @@ class Gap(NamedTuple):
 
 
 class Log:
-    """Entries of one epoch, contiguous from `floor` (exclusive) to `top` (inclusive)."""
+    """Entries of one epoch, contiguous from `floor` (exclusive) to `top` (inclusive).
+
+    Attributes:
+        floor: The oldest position from which a reader can go on.
+        top: The position of the newest entry.
+        incarnation: Counts the restarts.
+        nbytes: Bytes of the frames held.
+        retention: How much is kept.
+    """
 
     __slots__ = (
         "_entries",
-        "_floor",
         "_gap_reason",
         "_joined",
+        "floor",
         "incarnation",
         "nbytes",
         "retention",
@@ -95,7 +103,7 @@ class Log:
         """
         self.incarnation += 1
         self._entries: deque[Entry] = deque()
-        self._floor = top
+        self.floor = top
         self._gap_reason: ResetReason = before
         self._joined: dict[int, bytes] = {}
         self.nbytes = 0
@@ -109,11 +117,6 @@ class Log:
     def epoch(self) -> str:
         """The incarnation of this log."""
         return self.top.epoch
-
-    @property
-    def floor(self) -> Position:
-        """The oldest position from which a reader can go on."""
-        return self._floor
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -150,7 +153,7 @@ class Log:
             return Gap("epoch")
         if cursor.offset > self.top.offset:
             return Gap("ahead")
-        if cursor.offset < self._floor.offset:
+        if cursor.offset < self.floor.offset:
             return Gap(self._gap_reason)
         if cursor.nonce != self._nonce_at(cursor.offset):
             # the offset was given out twice: the store went back to an older state and on
@@ -159,7 +162,7 @@ class Log:
 
     def reaches(self, offset: int) -> bool:
         """Whether a reader of this epoch at this offset can go on."""
-        return offset >= self._floor.offset
+        return offset >= self.floor.offset
 
     def after(self, offset: int) -> bytes:
         """Return the frames that follow an offset, as one block of bytes.
@@ -183,9 +186,13 @@ class Log:
         tail.reverse()
         return tail
 
+    def entry_after(self, offset: int) -> Entry:
+        """Return the entry that follows an offset from the floor up to the top."""
+        return self._entries[offset - self.floor.offset]
+
     def floor_after(self, nbytes: int) -> int:
         """Return the floor's offset if `nbytes` more were appended."""
-        floor = self._floor.offset
+        floor = self.floor.offset
         kept = len(self._entries) + 1
         held = self.nbytes + nbytes
         for entry in self._entries:
@@ -201,11 +208,11 @@ class Log:
         return Position(self.top.epoch, offset, self._nonce_at(offset))
 
     def _nonce_at(self, offset: int) -> str:
-        if offset == self._floor.offset:
-            return self._floor.nonce
+        if offset == self.floor.offset:
+            return self.floor.nonce
         if offset == self.top.offset:
             return self.top.nonce
-        return self._entries[offset - self._floor.offset - 1].nonce
+        return self._entries[offset - self.floor.offset - 1].nonce
 
     def _trim(self) -> None:
         while len(self._entries) > 1 and (
@@ -216,7 +223,7 @@ class Log:
     def _drop(self, reason: ResetReason) -> None:
         entry = self._entries.popleft()
         self.nbytes -= len(entry.frame)
-        self._floor = Position(self.top.epoch, entry.offset, entry.nonce)
+        self.floor = Position(self.top.epoch, entry.offset, entry.nonce)
         self._gap_reason = reason
 
 

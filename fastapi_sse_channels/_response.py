@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastapi import HTTPException
 from sse_starlette import EventSourceResponse
-from starlette.concurrency import run_in_threadpool
 
 from ._errors import BrokerError, DrainingError, SessionLimitError, SnapshotTooSlowError
+from ._handoff import hand_off
 from ._session import Session
-from ._snapshot import SnapshotRefusedError
+from ._snapshot import NO_SNAPSHOT, SnapshotRefusedError
+from ._stream import SessionHook, Stream, call_hook
 from ._wire import HEADERS
 
 if TYPE_CHECKING:
@@ -28,12 +26,9 @@ if TYPE_CHECKING:
     from ._snapshot import SnapshotRoute
 
 T = TypeVar("T")
-SessionHook = Callable[[Session[T]], Awaitable[object] | object]
 
 logger = logging.getLogger("fastapi_sse_channels")
 
-# A hook that hangs must not keep the process from ending.
-_DISCONNECT_TIMEOUT = 10.0
 _RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -58,7 +53,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
     """Streams a channel.
 
     sse-starlette's response with a `__call__` of its own: one task that waits for the client to
-    leave, instead of four and a cancel scope for each event.
+    leave, instead of four and a cancel scope for each event; none where `SSEMiddleware` takes over.
     """
 
     def __init__(  # the parent's set-up serves its own __call__ only
@@ -78,104 +73,72 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         if scope["method"] == "HEAD":
             await send(self._start())
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            await self._stream(scope, receive, send)
+        elif (stream := await self._open(scope, receive, send)) is not None:
+            if self.background is None and hand_off(stream, scope, send):
+                return
+            await stream.run(receive)
         background: BackgroundTask | None = self.background
         if background is not None:
             await background()
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> Stream[T] | None:
+        """Send the first bytes.
+
+        Returns:
+            `None` if the stream is over already.
+        """
         hub = self._channel.manager.hub
         try:
             hub.check_limit()
-            async with hub.following(self._channel.key) as feed:
+            feed = await hub.follow(self._channel.key)
+            try:
                 # again: others may have been let in while this one waited for the broker
                 hub.check_limit()
-                session = self._session(scope, receive, send, hub, feed)
-                hub.add(session, feed)
-                try:
-                    await self._run(session, hub, receive)
-                finally:
-                    hub.discard(session, feed)
-                    await self._disconnected(session)
+            except SessionLimitError:
+                hub.release(feed)
+                raise
+            return await self._open_on(hub, feed, scope, receive, send)
         except SnapshotRefusedError:
-            return
+            return None
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", self._channel.key, error)
             raise HTTPException(503, str(error), headers=_RETRY_AFTER) from error
 
-    def _session(
-        self, scope: Scope, receive: Receive, send: Send, hub: Hub, feed: Feed
-    ) -> Session[T]:
+    async def _open_on(
+        self, hub: Hub, feed: Feed, scope: Scope, receive: Receive, send: Send
+    ) -> Stream[T] | None:
         snapshot = self._hooks.snapshot
-
-        async def send_error(message: Message) -> None:
-            # once the stream is open, an HTTP error has nowhere to go
-            if not session.is_live:
-                await send(message)
-
-        async def load() -> Sequence[bytes]:
-            return [] if snapshot is None else await snapshot.load(scope, receive, send_error)
-
+        initial = NO_SNAPSHOT if snapshot is None else snapshot.bind(scope, receive, send)
         session = Session(
             self._channel,
             feed,
             send,
             receive,
             last_event_id=self._last_event_id,
-            load_initial=load,
+            load_initial=initial.load,
             settings=self._channel.manager.stream_settings,
             wake=hub.wake,
         )
-        return session
-
-    async def _run(self, session: Session[T], hub: Hub, receive: Receive) -> None:
-        if self._hooks.on_connect is not None:
-            await _call(self._hooks.on_connect, session)
-        opening = await session.open()
-        if hub.is_draining:
-            msg = "the streams of this process are being ended; connect to another one"
-            raise DrainingError(msg)
+        stream = Stream(session, hub, feed, self._hooks.on_disconnect)
         try:
+            if self._hooks.on_connect is not None:
+                await call_hook(self._hooks.on_connect, session)
+            opening = await session.open()
+            hub.check_draining()
             if await session.send_first(self._start(), opening):
-                await _until_gone(session, receive)
-        finally:
-            session.leave()
-
-    async def _disconnected(self, session: Session[T]) -> None:
-        if self._hooks.on_disconnect is None:
-            return
-        hook = asyncio.ensure_future(_call(self._hooks.on_disconnect, session))
-        try:
-            # shielded: the server may cancel a request whose client has left
-            async with asyncio.timeout(_DISCONNECT_TIMEOUT):
-                await asyncio.shield(hook)
-        except TimeoutError:
-            hook.cancel()
-            logger.warning("%r: on_disconnect took longer than %s s", session, _DISCONNECT_TIMEOUT)
-        except Exception:
-            logger.exception("%r: on_disconnect failed", session)
+                initial.detach()
+                return stream
+        except BaseException:
+            await stream.end()
+            raise
+        await stream.end()
+        return None
 
     def _start(self) -> Message:
         # a copy: middlewares add to the headers they are handed
         headers = list(self.raw_headers)
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
-
-
-async def _until_gone(session: Session[Any], receive: Receive) -> None:
-    """Wait until the client leaves or the session ends."""
-    try:
-        # a timeout that falls due when the session ends: the one way to wake this task that
-        # does not take a second one
-        async with asyncio.timeout(None) as until:
-            loop = asyncio.get_running_loop()
-            session.go_live(lambda: until.reschedule(loop.time()))
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        if not session.is_ended:
-            raise
 
 
 async def _close_dependencies(scope: Scope) -> None:
@@ -187,12 +150,3 @@ async def _close_dependencies(scope: Scope) -> None:
     stack = scope.get("fastapi_inner_astack")
     if isinstance(stack, AsyncExitStack):
         await stack.aclose()
-
-
-async def _call(hook: SessionHook[T], session: Session[T]) -> None:
-    if inspect.iscoroutinefunction(hook):
-        await hook(session)
-    else:
-        result = await run_in_threadpool(hook, session)
-        if inspect.isawaitable(result):
-            await result

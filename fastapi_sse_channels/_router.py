@@ -16,8 +16,9 @@ from typing_extensions import TypeAliasType
 from ._channel import Channel
 from ._errors import ConfigurationError
 from ._lifespan import sse_lifespan
-from ._response import ChannelResponse, SessionHook, StreamHooks
+from ._response import ChannelResponse, StreamHooks
 from ._snapshot import SnapshotRoute
+from ._stream import SessionHook
 
 if TYPE_CHECKING:
     from ._manager import ChannelManager

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _wire
+from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
-from ._transport import shutdown_behind, transport_behind
+from ._transport import past_forwarders, shutdown_behind, transport_behind
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
@@ -41,6 +42,7 @@ class StreamSettings:
     send_timeout: float
     slow_after: float
     slow_policy: SlowPolicy
+    chunks: Chunks | None
     retry: Callable[[], int]
     drain_retry: Callable[[], int]
 
@@ -57,18 +59,19 @@ class Session(Generic[T]):
 
     __slots__ = (
         "__weakref__",
-        "_closing",
+        "_direct",
+        "_extra",
         "_feed",
         "_incarnation",
+        "_is_closing",
         "_is_ended",
-        "_is_ping_due",
         "_load_initial",
-        "_on_end",
         "_receive",
         "_reset",
         "_send",
         "_settings",
         "_stuck_since",
+        "_task",
         "_wake",
         "channel",
         "id",
@@ -102,10 +105,12 @@ class Session(Generic[T]):
         self._load_initial = load_initial
         self._settings = settings
         self._wake = wake
-        self._closing: bytes | None = None
+        self._direct: DirectWriter | None = None
+        # what to send besides events: a ping, or the frame that closes the stream
+        self._extra = b""
+        self._is_closing = False
         self._is_ended = False
-        self._is_ping_due = False
-        self._on_end: Callable[[], None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
         self._stuck_since: float | None = self.written_at
@@ -126,11 +131,6 @@ class Session(Generic[T]):
         """Whether nothing more is sent."""
         return self._is_ended
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the stream's first bytes were sent."""
-        return self._on_end is not None
-
     def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> None:
         """End the stream with `stream-close`, after what is already published.
 
@@ -139,7 +139,8 @@ class Session(Generic[T]):
             reconnect: Whether the client should come back.
         """
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
-        self._closing = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._is_closing = True
         self._wake(self)
 
     async def open(self) -> bytes:
@@ -164,22 +165,27 @@ class Session(Generic[T]):
         Returns:
             Whether the stream goes on.
         """
-        return await self._send_within_timeout(self._send(start)) and (
-            await self._send_within_timeout(self._send(_body(opening)))
-        )
+        if not await self._send_within_timeout(self._send(start)):
+            return False
+        self._send = past_forwarders(self._send)
+        if self._settings.chunks is not None:
+            self._direct = direct_writer(self._send, self._settings.chunks)
+        return await self._send_within_timeout(self._send(_body(opening)))
 
-    def go_live(self, on_end: Callable[[], None]) -> None:
+    def go_live(self, task: asyncio.Task[Any]) -> None:
         """Let the fan-out send from now on.
 
         Args:
-            on_end: Called once when nothing more will be sent.
+            task: Woken by a cancellation when the stream ends by itself.
         """
-        self._on_end = on_end
+        self._task = task
         self._stuck_since = None
-        if self._is_ended:
-            on_end()
-        else:
-            self._wake(self)
+        self._wake(self)
+
+    @property
+    def has_woken_task(self) -> bool:
+        """Whether the task was cancelled by the session that it waits for."""
+        return self._task is None
 
     def leave(self) -> None:
         """Send nothing more; the request is over."""
@@ -192,19 +198,33 @@ class Session(Generic[T]):
 
     def ping(self) -> None:
         """Send a ping with the next flush if nothing else is sent."""
-        self._is_ping_due = True
+        self._extra = self._extra or _wire.PING
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
         if self._stuck_since is not None or self._is_ended:
             return None
-        if not self._can_go_on():
+        log = self._feed.log
+        top = log.top.offset
+        if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self._stuck_since = now
             return self._recover()
-        message = self._next_message()
-        if message is None:
+        if self._extra:
+            return self._send_now(self._next_message(), now)
+        if self.offset == top:
             return None
-        call = _coroutine(self._send(message))
+        chunk = log.after(self.offset)
+        self.offset = top
+        if self._direct is None or not self._direct.write(chunk):
+            return self._send_now(_body(chunk), now)
+        self.written_at = now
+        return None
+
+    def _send_now(self, message: Message, now: float) -> Coroutine[object, object, None] | None:
+        """Take the first step of a send, which is the only one unless the client reads slowly."""
+        call: Any = self._send(message)
+        if type(call) is not types.CoroutineType:
+            call = _await(call)
         try:
             waiting_for = call.send(None)
         except StopIteration:
@@ -264,21 +284,18 @@ class Session(Generic[T]):
         self.offset = log.top.offset
         return chunk
 
-    def _next_message(self) -> Message | None:
+    def _next_message(self) -> Message:
         chunk = self._take()
-        if self._closing is not None:
-            return _body(chunk + self._closing, more=False)
-        if chunk:
-            return _body(chunk)
-        if self._is_ping_due:
-            return _body(_wire.PING)
-        return None
+        if self._is_closing:
+            return _body(chunk + self._extra, more=False)
+        return _body(chunk or self._extra)
 
     def _sent(self, message: Message, now: float) -> None:
         self.written_at = now
-        self._is_ping_due = False
         if not message["more_body"]:
             self._end()
+        elif not self._is_closing:
+            self._extra = b""
 
     async def _finish(self, first: Awaitable[None], message: Message) -> None:
         """Wait for a send that did not complete at once, then catch up."""
@@ -298,7 +315,8 @@ class Session(Generic[T]):
         if self._is_ended:
             return None
         if self._can_go_on():
-            return self._next_message()
+            is_up_to_date = self.offset == self._feed.log.top.offset and not self._extra
+            return None if is_up_to_date else self._next_message()
         message = await self._reset_message()
         # the client may have left while its initial event was loaded
         return None if self.is_ended else message
@@ -358,8 +376,9 @@ class Session(Generic[T]):
         if self._is_ended:
             return
         self.leave()
-        if self._on_end is not None:
-            self._on_end()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
 
 def _body(chunk: bytes, *, more: bool = True) -> Message:
@@ -369,10 +388,6 @@ def _body(chunk: bytes, *, more: bool = True) -> Message:
 def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
     """Give the last of several initial events the id that completes them."""
     return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
-
-
-def _coroutine(sending: Awaitable[None]) -> Coroutine[Any, None, None]:
-    return sending if isinstance(sending, types.CoroutineType) else _await(sending)
 
 
 async def _await(sending: Awaitable[None]) -> None:

@@ -8,6 +8,7 @@ route of its own, which is never mounted: it opens and closes what it needs arou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends
@@ -15,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 _RESULT = "fastapi_sse_channels.initial_events"
 
@@ -40,6 +41,10 @@ class SnapshotRoute:
         self._encode = encode
         self._routes: dict[tuple[str, ...], tuple[Any, APIRoute]] = {}
 
+    def bind(self, scope: Scope, receive: Receive, send: Send) -> Snapshot:
+        """Make a snapshot for a request."""
+        return Snapshot(self, scope, receive, send)
+
     async def load(self, scope: Scope, receive: Receive, send: Send) -> Sequence[bytes]:
         """Run `initial_event` for a request.
 
@@ -47,9 +52,10 @@ class SnapshotRoute:
             SnapshotRefusedError: It raised an HTTP error, which `send` got as a response.
             InvalidEventError: It returned something that is not an event.
         """
-        # the stack that FastAPI keeps in the scope belongs to the stream's own route
-        own_scope = dict(scope)
-        await self._route(own_scope).app(own_scope, receive, send)
+        # the stacks that FastAPI keeps in the scope belong to the stream's own route
+        async with AsyncExitStack() as files:
+            own_scope = {**scope, "fastapi_middleware_astack": files}
+            await self._route(own_scope).app(own_scope, receive, send)
         if _RESULT not in own_scope:
             raise SnapshotRefusedError
         events: Sequence[bytes] = own_scope[_RESULT]
@@ -75,6 +81,44 @@ class SnapshotRoute:
         endpoint.__annotations__["found"] = Annotated[Any, Depends(self._initial_event)]
         path = "".join(f"/{{{name}}}" for name in names) or "/"
         return APIRoute(path, endpoint, response_model=None, dependency_overrides_provider=app)
+
+
+class Snapshot:
+    """The initial events of one stream, loaded whenever they are needed."""
+
+    __slots__ = ("_receive", "_route", "_scope", "_send")
+
+    def __init__(self, route: SnapshotRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """Use `SnapshotRoute.bind`."""
+        self._route = route
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+
+    async def load(self) -> Sequence[bytes]:
+        """See `SnapshotRoute.load`."""
+        return await self._route.load(self._scope, self._receive, self._send)
+
+    def detach(self) -> None:
+        """Hear that the response has begun, so that an HTTP error has nowhere to go any more."""
+        self._send = _nowhere
+
+
+class _NoSnapshot:
+    """For streams that begin with the next event."""
+
+    async def load(self) -> Sequence[bytes]:
+        return ()
+
+    def detach(self) -> None:
+        pass
+
+
+NO_SNAPSHOT = _NoSnapshot()
+
+
+async def _nowhere(message: Message) -> None:
+    pass
 
 
 class _Loaded(Response):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._errors import StreamResetError
@@ -43,7 +42,6 @@ class Subscription(Generic[T]):
         self._schema = schema
         self._slow_after = slow_after
         self._last_event_id = last_event_id
-        self._stack = AsyncExitStack()
         self._changed = asyncio.Event()
         self._is_ended = False
         self._behind_since: float | None = None
@@ -56,14 +54,13 @@ class Subscription(Generic[T]):
             DrainingError: The streams of this process are being ended.
             BrokerError: The broker cannot follow the channel.
         """
-        self._feed: Feed = await self._stack.enter_async_context(self._hub.following(self._key))
+        self._feed: Feed = await self._hub.follow(self._key)
         start = self._feed.start(self._last_event_id)
         self._position = start.position
         self._incarnation = self._feed.log.incarnation
         self._reset = start.reset
         self._feed.place(self)
         self._hub.subscriptions[self] = None
-        self._stack.callback(self._leave)
         return self
 
     async def __aexit__(
@@ -73,7 +70,9 @@ class Subscription(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         """Stop following."""
-        await self._stack.aclose()
+        self._feed.discard(self)
+        self._hub.subscriptions.pop(self, None)
+        self._hub.release(self._feed)
 
     def __aiter__(self) -> Subscription[T]:
         """Iterate over the events."""
@@ -89,10 +88,11 @@ class Subscription(Generic[T]):
         """
         while True:
             self._check_continuity()
-            if entries := self._feed.log.entries_after(self._position.offset):
-                entry = entries[0]
+            log = self._feed.log
+            if self._position.offset < log.top.offset:
+                entry = log.entry_after(self._position.offset)
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
-                self._behind_since = self._now() if entries[1:] else None
+                self._behind_since = self._now() if entry.offset < log.top.offset else None
                 self._feed.progressed()
                 return self._schema.decode(data_of(entry.frame))
             if self._is_ended:
@@ -142,7 +142,3 @@ class Subscription(Generic[T]):
 
     def _now(self) -> float:
         return self._hub.loop.time()
-
-    def _leave(self) -> None:
-        self._feed.discard(self)
-        self._hub.subscriptions.pop(self, None)

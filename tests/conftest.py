@@ -8,6 +8,7 @@ import importlib.metadata
 import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,7 +26,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from fastapi_sse_channels import ChannelManager, create_sse_router
+from fastapi_sse_channels import ChannelManager, SSEMiddleware, create_sse_router
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
@@ -151,6 +152,12 @@ def _servers(logs: Path, config: pytest.Config) -> Iterator[ServeFunction]:
 def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServeFunction]:
     """Start `module:app` of `tests/apps` (or any importable one) under a real server."""
     yield from _servers(tmp_path, request.config)
+
+
+@pytest.fixture(params=[{}, {"LEAN": "1"}], ids=["in their requests", "lean"])
+def ways(request: pytest.FixtureRequest) -> dict[str, str]:
+    """How an application holds its streams: what each way needs in a server's environment."""
+    return dict(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -476,12 +483,20 @@ class Notes:
 
 
 @pytest.fixture
-def make_notes() -> Callable[..., Notes]:
+def is_handed_off() -> bool:
+    """Whether streams outlive their requests; overridden where both ways are tested."""
+    return False
+
+
+@pytest.fixture
+def make_notes(*, is_handed_off: bool) -> Callable[..., Notes]:
     """Build an application that streams `/notes/{note_id}/events`."""
 
     def make(*, router: dict[str, Any] | None = None, **options: Any) -> Notes:
         manager = ChannelManager(Note, **{"key_prefix": "note", **options})
         app = FastAPI()
+        if is_handed_off:
+            app.add_middleware(SSEMiddleware)
         app.include_router(create_sse_router(manager, "/notes/{note_id}/events", **(router or {})))
         return Notes(manager, app)
 
@@ -573,13 +588,23 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def unused_ports() -> Callable[[int], list[int]]:
-    """Several free ports at once, low enough for a Redis Cluster's second port."""
+    """Several free ports at once, each with the port of a Redis Cluster's bus.
+
+    Below those that the system hands to clients, so that none is taken before it is used.
+    """
+
+    def is_free(port: int) -> bool:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return True
+        return False
 
     def find(count: int) -> list[int]:
-        found: list[int] = []
+        found: set[int] = set()
         while len(found) < count:
-            if (port := free_port()) < 55000 and port not in found:
-                found.append(port)
-        return found
+            port = random.randrange(10_000, 22_000)
+            if is_free(port) and is_free(port + 10_000):
+                found.add(port)
+        return list(found)
 
     return find

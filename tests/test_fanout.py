@@ -8,9 +8,15 @@ import contextlib
 import anyio
 import pytest
 
+from fastapi_sse_channels._fanout import Linger
 from fastapi_sse_channels._wire import event_body
 
 URL = "/notes/1/events"
+
+
+@pytest.fixture(params=[False, True], ids=["in its request", "handed off"])
+def is_handed_off(request):
+    return request.param
 
 
 class TestSharing:
@@ -438,3 +444,83 @@ class TestPings:
         await stays.until(lambda: len(stays.chunks) > 5)
 
         assert len(left.chunks) == received
+
+
+class TestLinger:
+    """Times are in seconds; a flush of 8 ms makes the next one wait for 1.25 of at most 5 ms."""
+
+    @staticmethod
+    def flushed(linger, at, seconds):
+        """Let one flush pass that begins at once."""
+        assert linger.delay(at) == 0
+        linger.ended(at + seconds)
+        return at + seconds
+
+    def test_first_flush_begins_at_once(self):
+        assert Linger().delay(100.0) == 0
+
+    def test_event_long_after_the_last_flush_is_sent_at_once(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.008)
+
+        assert linger.delay(now + 0.00125) == 0
+
+    def test_event_right_after_a_long_flush_waits_for_others(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.008)
+
+        assert linger.delay(now) == pytest.approx(0.00125)
+
+    def test_short_flush_makes_nobody_wait(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.0004)
+
+        assert linger.delay(now) == 0
+
+    def test_wait_goes_on_while_it_gains_events_and_ends_with_the_flush_time(self):
+        linger = Linger()
+        began = now = self.flushed(linger, 100.0, 0.004)
+        waits = []
+        while wait := linger.delay(now):
+            waits.append(wait)
+            now += wait
+            linger.gained()
+
+        assert waits == pytest.approx([0.001, 0.001, 0.001, 0.001])
+        assert now - began == pytest.approx(0.004)
+
+    def test_wait_ends_as_soon_as_it_gains_nothing(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.004)
+        linger.delay(now)
+        linger.gained()
+        linger.delay(now + 0.001)
+
+        assert linger.delay(now + 0.002) == 0
+
+    def test_waits_that_gain_nothing_become_rare(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.004)
+        waited = []
+        for number in range(200):
+            if wait := linger.delay(now):
+                waited.append(number)
+                now += wait
+                assert linger.delay(now) == 0
+            now += 0.004
+            linger.ended(now)
+
+        assert waited == [0, 2, 5, 10, 19, 36, 69, 134, 199]
+
+    def test_one_wait_that_gains_makes_the_next_flush_wait_again(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.004)
+        for _ in range(2):
+            now += linger.delay(now)
+            linger.gained()
+            while wait := linger.delay(now):
+                now += wait
+            now += 0.004
+            linger.ended(now)
+
+        assert linger.delay(now) > 0

@@ -189,6 +189,7 @@ class TestAfter:
 
         for offset in range(log.floor.offset, log.top.offset + 1):
             found = [entry.offset for entry in log.entries_after(offset)]
+            assert found[:1] == ([log.entry_after(offset).offset] if offset < count else [])
             assert found == list(range(offset + 1, count + 1))
             assert log.position(offset).offset == offset
             assert log.gap(log.position(offset)) is None

@@ -14,6 +14,11 @@ from fastapi_sse_channels import Session
 URL = "/notes/1/events"
 
 
+@pytest.fixture(params=[False, True], ids=["in its request", "handed off"])
+def is_handed_off(request):
+    return request.param
+
+
 class TestOpening:
     async def test_first_frame_is_stream_open_with_the_cursor(self, make_notes, connect):
         notes = make_notes(retry=2000)

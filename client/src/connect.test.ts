@@ -9,13 +9,11 @@ import {
   serve,
   status,
   stream,
-  streamAndDrop,
   streamAndEnd,
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
 import { StreamError } from "./errors.js";
-
 
 describe("reading", () => {
   it("delivers events parsed, with id and name", async () => {
@@ -48,12 +46,6 @@ describe("reading", () => {
     );
     const { events } = record(server.origin);
     await until(() => expect(events).toEqual([1]));
-  });
-
-  it("joins the lines of an event", async () => {
-    const server = await serve(stream(open(), 'data: {"type":\ndata: "a"}\n\n'));
-    const { events } = record(server.origin);
-    await until(() => expect(events).toEqual([{ type: "a" }]));
   });
 
   it("makes nothing of comments, nor of a CRLF split between chunks", async () => {
@@ -101,63 +93,6 @@ describe("reading", () => {
 });
 
 describe("resuming", () => {
-  it("comes back after a clean end, after the last event", async () => {
-    const server = await serve(
-      streamAndEnd(open(), event("c1", 1)),
-      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
-    );
-    const { events, resets } = record(server.origin);
-    await until(() => expect(events).toEqual([1, 2]));
-    expect(server.last.headers["last-event-id"]).toBe("c1");
-    expect(resets).toEqual([]);
-  });
-
-  it("tells its course", async () => {
-    const server = await serve(
-      streamAndEnd(open(), event("c1", 1)),
-      stream(open({ id: "c1", resumed: true })),
-    );
-    const recorded = record(server.origin);
-    await until(() => expect(recorded.course).toHaveLength(4));
-    expect(recorded.course).toEqual(["open", "waiting:end", "connecting", "open"]);
-    expect(recorded.statuses.at(-1)).toEqual({ state: "open", resumed: true });
-  });
-
-  it("comes back after a drop and two refusals, after the last event", async () => {
-    const server = await serve(
-      streamAndDrop(open(), event("c1", 1)),
-      status(503),
-      status(503),
-      stream(open({ id: "c1", resumed: true }), event("c2", 2)),
-    );
-    const { events, errors } = record(server.origin);
-    await until(() => expect(events).toEqual([1, 2]));
-    expect(server.visits.map(({ headers }) => headers["last-event-id"])).toEqual([
-      undefined,
-      "c1",
-      "c1",
-      "c1",
-    ]);
-    expect(errors.map(({ type }) => type)).toEqual(["network", "http", "http"]);
-  });
-
-  it("does not resume after an event that was cut off", async () => {
-    const server = await serve(
-      streamAndEnd(open(), event("c1", 1), "id: c2\ndata: 2\n"),
-      stream(open({ resumed: true })),
-    );
-    record(server.origin);
-    await until(() => expect(server.visits).toHaveLength(2));
-    expect(server.last.headers["last-event-id"]).toBe("c1");
-  });
-
-  it("keeps the id of a block that holds nothing else", async () => {
-    const server = await serve(streamAndEnd(open(), "id: c7\n\n"), stream(open({ resumed: true })));
-    record(server.origin);
-    await until(() => expect(server.visits).toHaveLength(2));
-    expect(server.last.headers["last-event-id"]).toBe("c7");
-  });
-
   it("begins after the id it is given", async () => {
     const server = await serve(stream(open({ id: "c5", resumed: true })));
     const { resets, connection } = record(server.origin, { lastEventId: "c5" });
@@ -303,78 +238,11 @@ describe("resetting", () => {
 });
 
 describe("waiting", () => {
-  it("tries for ever while the server is unavailable, ever more slowly and never in step", async () => {
-    const server = await serve(status(503));
-    const clock = createClock();
-    const { statuses } = record(server.origin, { clock, random: () => 0.5 });
-    const delays: number[] = [];
-    for (let attempt = 0; attempt < 8; attempt++) {
-      await until(() => expect(statuses.at(-1)?.state).toBe("waiting"));
-      const last = statuses.at(-1)!;
-      if (last.state !== "waiting") throw new Error("it does not wait");
-      delays.push(last.delay);
-      clock.advance(last.delay - 1);
-      expect(server.visits).toHaveLength(attempt + 1);
-      clock.advance(1);
-      await until(() => expect(server.visits).toHaveLength(attempt + 2));
-    }
-    expect(delays).toEqual([1500, 3000, 6000, 12_000, 22_500, 22_500, 22_500, 22_500]);
-  });
-
-  it.each([408, 425, 429, 500, 502, 503, 504])("tries again after %d", async (code) => {
-    const server = await serve(status(code), stream(open(), event("c1", 1)));
-    const clock = createClock();
-    const { statuses, events } = record(server.origin, { clock });
-    await until(() => expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "http" }));
-    clock.advance(2000);
-    await until(() => expect(events).toEqual([1]));
-  });
-
   it("tries again where nobody listens", async () => {
     const clock = createClock();
     const { statuses, errors } = record("http://127.0.0.1:1/", { clock });
     await until(() => expect(statuses).toMatchObject([{ state: "waiting", reason: "network" }]));
     expect(errors).toMatchObject([{ type: "network", cause: expect.any(TypeError) }]);
-  });
-
-  it("obeys retry, and starts from it again once the stream was alive", async () => {
-    const server = await serve(
-      status(503),
-      streamAndEnd(open({ retry: 700 })),
-      status(503),
-      streamAndEnd("data: 1\n\n"),
-    );
-    const clock = createClock();
-    const { statuses } = record(server.origin, { clock, random: () => 1 });
-    const delays: number[] = [];
-    for (let attempt = 1; attempt <= 4; attempt++) {
-      await until(() => expect(statuses.at(-1)?.state).toBe("waiting"));
-      const last = statuses.at(-1)!;
-      if (last.state === "waiting") delays.push(last.delay);
-      if (attempt === 4) break;
-      clock.advance(30_000);
-      await until(() => expect(server.visits).toHaveLength(attempt + 1));
-    }
-    expect(delays).toEqual([2000, 700, 1400, 700]);
-  });
-
-  it("does not count an open without a frame as alive", async () => {
-    const server = await serve(streamAndEnd());
-    const clock = createClock();
-    const { statuses } = record(server.origin, { clock, random: () => 1 });
-    for (const delay of [2000, 4000, 8000]) {
-      await until(() => expect(statuses.at(-1)).toMatchObject({ state: "waiting", delay }));
-      clock.advance(delay);
-    }
-  });
-
-  it("obeys Retry-After, spread upwards", async () => {
-    const server = await serve(status(503, { "Retry-After": "20" }), stream(open()));
-    const clock = createClock();
-    const { statuses, connection } = record(server.origin, { clock, random: () => 0.5 });
-    await until(() => expect(statuses).toMatchObject([{ state: "waiting", delay: 25_000 }]));
-    clock.advance(25_000);
-    await until(() => expect(connection.status.state).toBe("open"));
   });
 
   it("takes a failing headers function for a failing network", async () => {
@@ -446,13 +314,6 @@ describe("a silent socket", () => {
 });
 
 describe("ending", () => {
-  it("stops for good at a 204", async () => {
-    const server = await serve(status(204));
-    const { connection, errors } = record(server.origin);
-    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "ended" }));
-    expect(errors).toEqual([]);
-  });
-
   it.each(["ended", "revoked", "expired", "shutdown"])(
     "stops for good at a stream-close that says %s and not to reconnect",
     async (reason) => {
@@ -464,55 +325,6 @@ describe("ending", () => {
       await until(() => expect(server.open).toBe(0));
       clock.advance(86_400_000);
       expect(server.visits).toHaveLength(1);
-    },
-  );
-
-  it("comes back after a stream-close that asks for it, when that asks", async () => {
-    const server = await serve(
-      stream(open(), event("c1", 1), close("shutdown", true, 5000)),
-      stream(open({ id: "c1", resumed: true })),
-    );
-    const clock = createClock();
-    const { statuses, connection, resets } = record(server.origin, { clock, random: () => 0 });
-    await until(() => expect(statuses.at(-1)).toEqual({ state: "waiting", reason: "close", delay: 2500 }));
-    clock.advance(2500);
-    await until(() => expect(connection.status.state).toBe("open"));
-    expect(resets).toEqual([]);
-  });
-
-  it.each([400, 404, 410, 422])("stops at %d, whose body is never read as a stream", async (code) => {
-    const server = await serve(status(code));
-    const { connection, errors, events } = record(server.origin);
-    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "refused" }));
-    expect(errors).toMatchObject([{ type: "http", httpStatus: code }]);
-    expect(events).toEqual([]);
-  });
-
-  it.each(["text/html", "application/json", "text/event-streams", "text/plain; text/event-stream"])(
-    "stops at a 200 of %s, whose body is never read as a stream",
-    async (type) => {
-      const server = await serve(({ response }) => {
-        response.setHeader("Content-Type", type);
-        response.end("data: 1\n\n<p>Please sign in</p>\n\n");
-      });
-      const { connection, errors, events } = record(server.origin);
-      await until(() =>
-        expect(connection.status).toEqual({ state: "closed", reason: "content-type" }),
-      );
-      expect(errors).toMatchObject([{ type: "content-type" }]);
-      expect(events).toEqual([]);
-    },
-  );
-
-  it.each(["text/event-stream", "Text/Event-Stream;charset=utf-8", "text/event-stream;"])(
-    "reads %s",
-    async (type) => {
-      const server = await serve(({ response }) => {
-        response.setHeader("Content-Type", type);
-        response.write(event("c1", 1));
-      });
-      const { events } = record(server.origin);
-      await until(() => expect(events).toEqual([1]));
     },
   );
 
@@ -557,41 +369,6 @@ describe("ending", () => {
 });
 
 describe("authorizing", () => {
-  it("asks for headers before every attempt", async () => {
-    const server = await serve(streamAndEnd(open()), stream(open()));
-    let token = 0;
-    record(server.origin, { headers: async () => ({ Authorization: `Bearer ${++token}` }) });
-    await until(() => expect(server.visits).toHaveLength(2));
-    expect(server.visits.map(({ headers }) => headers.authorization)).toEqual([
-      "Bearer 1",
-      "Bearer 2",
-    ]);
-  });
-
-  it.each([401, 403])("asks once more at once after a %d", async (code) => {
-    const server = await serve(status(code), stream(open(), event("c1", 1)));
-    const headers = vi.fn(() => ({}));
-    const { events, errors } = record(server.origin, { headers, clock: createClock() });
-    await until(() => expect(events).toEqual([1]));
-    expect(headers).toHaveBeenCalledTimes(2);
-    expect(errors).toEqual([]);
-  });
-
-  it("closes when refused again", async () => {
-    const server = await serve(status(401));
-    const { connection, errors } = record(server.origin, { headers: async () => ({}) });
-    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "unauthorized" }));
-    expect(server.visits).toHaveLength(2);
-    expect(errors).toMatchObject([{ type: "http", httpStatus: 401 }]);
-  });
-
-  it("closes at once where headers never change", async () => {
-    const server = await serve(status(403));
-    const { connection } = record(server.origin, { headers: { Authorization: "Basic x" } });
-    await until(() => expect(connection.status).toEqual({ state: "closed", reason: "unauthorized" }));
-    expect(server.visits).toHaveLength(1);
-  });
-
   it("can be tried again by hand", async () => {
     const server = await serve(status(401), stream(open(), event("c1", 1)));
     const { connection, events } = record(server.origin);

@@ -1,4 +1,6 @@
-import { expect, it } from "vitest";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect, it, vi } from "vitest";
 import { createClock } from "../test/clock.js";
 import { createPage } from "../test/page.js";
 import { record } from "../test/recorder.js";
@@ -25,13 +27,6 @@ async function unavailable(headers = {}) {
   return { page, clock, server, recorded };
 }
 
-it("connects again as soon as the network is back", async () => {
-  const { page, server, recorded } = await connected();
-  page.online();
-  await until(() => expect(recorded.events).toEqual([1, 2]));
-  expect(server.last.headers["last-event-id"]).toBe("c1");
-});
-
 it("cuts a wait short when the network is back", async () => {
   const { page, recorded } = await unavailable();
   page.online();
@@ -56,23 +51,6 @@ it("keeps to Retry-After all the same", async () => {
   await until(() => expect(recorded.events).toEqual([2]));
 });
 
-it("connects again when the page is looked at and a ping has been missed", async () => {
-  const { page, clock, recorded } = await connected();
-  page.visibility("hidden");
-  clock.advance(23_000);
-  page.visibility("visible");
-  await until(() => expect(recorded.events).toEqual([1, 2]));
-});
-
-it("leaves a lively stream alone when the page is looked at", async () => {
-  const { page, clock, server, recorded } = await connected();
-  page.visibility("hidden");
-  clock.advance(22_000);
-  page.visibility("visible");
-  expect(recorded.course).toEqual(["open"]);
-  expect(server.visits).toHaveLength(1);
-});
-
 it("lets go in the back/forward cache, and resumes on the way back", async () => {
   const { page, clock, server, recorded } = await connected();
   page.hide();
@@ -95,12 +73,21 @@ it("takes no notice of the first show of a page", async () => {
   expect(recorded.course).toEqual(["open"]);
 });
 
-it("leaves the page alone once closed", async () => {
-  const { page, server, recorded } = await connected();
+it("leaves the page alone once closed, after a garbage collection as well", async () => {
+  const page = createPage();
+  const request = vi.fn(fetch);
+  const server = await serve(stream(open(), event("c1", 1)));
+  const recorded = record(server.origin, { fetch: request });
+  await until(() => expect(recorded.events).toEqual([1]));
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+
   recorded.connection.close();
+  page.online();
+  await new Promise(setImmediate);
   page.hide();
   page.show(true);
-  page.online();
+  await new Promise(setImmediate);
+  expect(request).toHaveBeenCalledTimes(1);
   expect(recorded.course).toEqual(["open", "closed:caller"]);
-  expect(server.visits).toHaveLength(1);
 });

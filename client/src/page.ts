@@ -14,23 +14,17 @@ export interface PageEvents {
  * `beforeunload` and `unload` are avoided on purpose: the first also fires when the page stays or
  * is restored later, the second keeps it out of the back/forward cache.
  */
-export function watchPage(events: PageEvents): () => void {
-  const watching = new AbortController();
-  const { signal } = watching;
-  const on = (target: EventTarget, type: string, listener: (event: Event) => void) =>
-    target.addEventListener?.(type, listener, { signal });
-
-  const page: EventTarget = globalThis;
-  on(page, "online", () => events.wake?.(true));
-  on(page, "pagehide", () => events.hide());
-  on(page, "pageshow", (event) => {
-    if ((event as PageTransitionEvent).persisted) events.show();
-  });
+export function watchPage({ wake, hide, show }: PageEvents): () => void {
   const { document } = globalThis;
-  if (document) {
-    on(document, "visibilitychange", () => {
-      if (document.visibilityState === "visible") events.wake?.(false);
-    });
-  }
-  return () => watching.abort();
+  const watched: [EventTarget | undefined, string, (event: Event) => void][] = [
+    [globalThis, "online", () => wake?.(true)],
+    [globalThis, "pagehide", hide],
+    [globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && show()],
+    [document, "visibilitychange", () => document.visibilityState === "visible" && wake?.(false)],
+  ];
+  for (const [target, type, listener] of watched) target?.addEventListener?.(type, listener);
+  // not by an AbortSignal: after a garbage collection Node's ends only the last listener of a target
+  return () => {
+    for (const [target, type, listener] of watched) target?.removeEventListener?.(type, listener);
+  };
 }

@@ -3,8 +3,13 @@ import { describe, expect, it } from "vitest";
 import { createRandom } from "../test/random.js";
 import { createParser, type Frame } from "./parser.js";
 
+/**
+ * `wpt`: named after the file of the web platform tests' `eventsource` suite whose input it has,
+ * with other words as payload. `own`: what that suite leaves out.
+ */
 interface Vector {
   readonly name: string;
+  readonly origin: "wpt" | "own";
   readonly input?: string;
   readonly base64?: string;
   readonly events: readonly { event: string; data: string; id: string }[];
@@ -40,7 +45,7 @@ function* split(bytes: Uint8Array, size: () => number) {
   }
 }
 
-describe.each(vectors)("$name", (vector) => {
+describe.each(vectors)("$origin vector $name", (vector) => {
   const bytes = bytesOf(vector);
 
   const check = (chunks: Iterable<Uint8Array>) => {

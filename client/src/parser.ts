@@ -27,10 +27,12 @@ const CR = 13;
  * @param lastEventId - The id in force before the first byte. Default `""`.
  */
 export function createParser(lastEventId = ""): Parser {
-  // decodes across chunks, drops one byte order mark, turns bad bytes into U+FFFD
-  const decoder = new TextDecoder();
+  // decodes across chunks, and turns bad bytes into U+FFFD; a byte order mark is left to us, since
+  // Node 24 drops a second one where the first is split between chunks
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let frames: Frame[] = [];
   let line = "";
+  let begun = false;
   let afterCr = false;
   let data = "";
   let event = "";
@@ -69,8 +71,9 @@ export function createParser(lastEventId = ""): Parser {
     push(chunk) {
       frames = [];
       const text = decoder.decode(chunk, { stream: true });
-      let start = 0;
-      for (let at = 0; at < text.length; at++) {
+      let start = !begun && text[0] === "\uFEFF" ? 1 : 0;
+      begun ||= text !== "";
+      for (let at = start; at < text.length; at++) {
         const code = text.charCodeAt(at);
         if (code === LF && afterCr) {
           // second half of a CRLF, whose CR has already ended the line

@@ -12,6 +12,7 @@ export function createPage(): FakePage {
   const page = new EventTarget();
   const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
   vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+  vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
   vi.stubGlobal("document", document);
   return {
     online: () => void page.dispatchEvent(new Event("online")),

@@ -88,6 +88,19 @@ export function status(code: number, headers: Record<string, string> = {}): Answ
   };
 }
 
+/** Answers 200 with another content type, and ends. */
+export function typed(type: string, ...chunks: string[]): Answer {
+  return ({ response }) => {
+    response.writeHead(200, { "Content-Type": type });
+    response.end(chunks.join(""));
+  };
+}
+
+/** Sends the client elsewhere on the same server. */
+export function redirect(location: string): Answer {
+  return ({ response }) => void response.writeHead(302, { Location: location }).end();
+}
+
 /** The frame that begins each stream. */
 export function open({ id = "c0", resumed = false, retry = 100, ping = 15 as number | null } = {}) {
   const data = JSON.stringify({ protocol: 1, resumed, ping_interval: ping });

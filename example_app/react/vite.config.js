@@ -6,5 +6,9 @@ export default defineConfig({
   plugins: [react()],
   // the client is linked from its own folder, which has a React for its tests
   resolve: { dedupe: ["react", "react-dom", "@tanstack/react-query"] },
-  server: { proxy: { "/discussions": "http://127.0.0.1:8000" } },
+  server: {
+    proxy: { "/discussions": "http://127.0.0.1:8000" },
+    // the plain page's styles
+    fs: { allow: [".."] },
+  },
 });

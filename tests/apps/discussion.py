@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 from fastapi import Body, Depends, FastAPI
 from pydantic import BaseModel, Field
 
-from fastapi_sse_channels import Channel, ChannelManager, Publisher, create_sse_router
+from fastapi_sse_channels import (
+    Channel,
+    ChannelManager,
+    Publisher,
+    SSEMiddleware,
+    create_sse_router,
+)
 
 
 class CommentAdded(BaseModel):
@@ -30,8 +36,11 @@ discussions = ChannelManager(
     key_suffix="comments",
     ping_interval=float(os.environ.get("PING_INTERVAL", "15")),
     send_timeout=float(os.environ.get("SEND_TIMEOUT", "15")),
+    write_directly="LEAN" in os.environ,
 )
 app = FastAPI()
+if "LEAN" in os.environ:
+    app.add_middleware(SSEMiddleware)
 app.include_router(create_sse_router(discussions, "/discussions/{discussion_id}/events"))
 
 DiscussionPublisher = Annotated[Publisher[DiscussionEvent], Depends(discussions.publisher)]

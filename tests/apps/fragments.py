@@ -1,19 +1,28 @@
-"""Comments as a fragment of HTML, for pages that fetch it again when an event says so."""
+"""The README's pages, and what they need: comments, also as a fragment of HTML."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections import defaultdict
 from html import escape
 from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI
-from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel
 
-from fastapi_sse_channels import ChannelManager, Publisher, create_sse_router
+from fastapi_sse_channels import (
+    ChannelManager,
+    Publisher,
+    create_client_router,
+    create_sse_router,
+)
+
+# what only one of the README's pages has
+MARKS = {"module": "/client.js", "htmx-2": "hx-ext=", "htmx-4": "hx-sse:connect="}
 
 
 class CommentAdded(BaseModel):
@@ -25,18 +34,38 @@ discussions = ChannelManager(
     CommentAdded, key_prefix="discussion", event_names="discriminator", retry=100
 )
 comments: defaultdict[str, list[str]] = defaultdict(list)
-pages = Path(os.environ["HTMX_PAGES"])
 
 app = FastAPI()
+app.include_router(create_client_router())
 app.include_router(create_sse_router(discussions, "/discussions/{discussion_id}/events"))
-app.mount("/npm", StaticFiles(directory=pages / "node_modules"))
 
 DiscussionPublisher = Annotated[Publisher[CommentAdded], Depends(discussions.publisher)]
 
 
+def _versions(modules: Path) -> dict[str, Path]:
+    """The packages a CDN would have, by name and version."""
+    manifests = [(json.loads(path.read_text()), path) for path in modules.glob("*/package.json")]
+    return {f"{found['name']}@{found['version']}": path.parent for found, path in manifests}
+
+
+packages = _versions(Path(os.environ["NPM_MODULES"]))
+
+
+@app.get("/npm/{package}/{path:path}")
+async def npm(package: str, path: str) -> FileResponse:
+    return FileResponse(packages[package] / path)
+
+
 @app.get("/pages/{name}")
-async def page(name: Literal["htmx-2", "htmx-4"]) -> HTMLResponse:
-    return HTMLResponse((pages / f"{name}.html").read_text())
+async def page(name: Literal["module", "htmx-2", "htmx-4"]) -> HTMLResponse:
+    """What the README shows, with the packages from here instead of a CDN."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    blocks = re.findall(r"^```html\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    [body] = [block for block in blocks if MARKS[name] in block]
+    body = body.replace("https://cdn.jsdelivr.net/npm/", "/npm/")
+    return HTMLResponse(
+        f'<!doctype html><title>{name}</title><link rel="icon" href="data:,">{body}'
+    )
 
 
 @app.get("/discussions/{discussion_id}/comments", response_class=HTMLResponse)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_sse_channels import Channel, ChannelManager, create_sse_router
+from fastapi_sse_channels import Channel, ChannelManager, SSEMiddleware, create_sse_router
 
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
 
@@ -26,6 +26,7 @@ notes = ChannelManager(
     key_prefix="note",
     ping_interval=float(os.environ.get("PING_INTERVAL", "15")),
     send_timeout=float(os.environ.get("SEND_TIMEOUT", "15")),
+    write_directly="LEAN" in os.environ,
     history_size=int(os.environ.get("HISTORY_SIZE", "256")),
 )
 trace: list[str] = []
@@ -100,14 +101,16 @@ class TraceBytes:
                 trace.append("first byte")
             await send(message)
 
-        is_stream = scope["type"] == "http" and scope["path"].endswith("/events")
-        await self.app(scope, receive, traced if is_stream else send)
+        is_traced = scope["type"] == "http" and scope["path"].startswith("/notes/")
+        await self.app(scope, receive, traced if is_traced else send)
 
 
 app = FastAPI()
 app.add_middleware(TraceBytes)
 if os.environ.get("BASE_HTTP_MIDDLEWARE"):
     app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
+if "LEAN" in os.environ:
+    app.add_middleware(SSEMiddleware)
 parent = APIRouter(dependencies=[Depends(yielding("parent router"))])
 parent.include_router(
     create_sse_router(

@@ -58,8 +58,8 @@ class Sink(asyncio.Protocol):
         return b"".join(chunks).partition(b"\n\n")[2]
 
 
-async def test_burst_reaches_every_healthy_session_whole_and_in_order(serve):
-    server = serve()
+async def test_burst_reaches_every_healthy_session_whole_and_in_order(serve, ways):
+    server = serve(env=ways)
     marker = f'"comment_count":{EVENTS - 1},"text":"{"x" * 100}"}}\n\n\r\n'.encode()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(60):

@@ -32,9 +32,10 @@ HOSTILE_IDS = [
 
 
 @pytest.fixture
-def hygiene(serve):
+def hygiene(serve, ways):
     def start(server="uvicorn", **env):
-        return serve("hygiene:app", server, env={name: str(value) for name, value in env.items()})
+        env = ways | {name: str(value) for name, value in env.items()}
+        return serve("hygiene:app", server, env=env)
 
     return start
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import signal
 
@@ -22,6 +23,11 @@ SERVERS = [
     "gunicorn-uvicorn",
 ]
 SPREAD = range(500, 5501)
+
+
+@pytest.fixture
+def serve(serve, ways):
+    return functools.partial(serve, env=ways)
 
 
 @pytest.fixture

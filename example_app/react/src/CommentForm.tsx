@@ -1,26 +1,53 @@
 import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
 import { addComment } from "./api.js";
+import { Avatar } from "./Avatar.js";
 
-/** Posts, and leaves it to the stream to show what was posted. */
+/** Does nothing to show what was posted: the stream does. */
 export function CommentForm({ discussionId }: { discussionId: string }) {
+  const [author, setAuthor] = useState("");
+  const [text, setText] = useState("");
   const post = useMutation({
-    mutationFn: (form: FormData) =>
-      addComment(discussionId, {
-        author: String(form.get("author")),
-        text: String(form.get("text")),
-      }),
+    mutationFn: () => addComment(discussionId, { author, text }),
+    onSuccess: () => setText(""),
   });
   return (
     <form
+      id="composer"
+      autoComplete="off"
       onSubmit={(submitted) => {
         submitted.preventDefault();
-        const form = submitted.currentTarget;
-        post.mutate(new FormData(form), { onSuccess: () => form.reset() });
+        post.mutate();
       }}
     >
-      <input name="author" aria-label="author" placeholder="Your name" required maxLength={40} />
-      <input name="text" aria-label="text" placeholder="A comment" required maxLength={500} />
-      <button disabled={post.isPending}>Post</button>
+      <Avatar name={author} />
+      <div className="fields">
+        <input
+          aria-label="Your name"
+          placeholder="Your name"
+          required
+          maxLength={40}
+          value={author}
+          onChange={({ target }) => setAuthor(target.value)}
+        />
+        <textarea
+          aria-label="Comment"
+          placeholder="Say something to everyone who is looking…"
+          rows={2}
+          required
+          maxLength={500}
+          value={text}
+          onChange={({ target }) => setText(target.value)}
+        />
+        <div className="actions">
+          <p id="problem" role="alert">
+            {post.isError && "That did not reach the server. Try again."}
+          </p>
+          <button type="submit" disabled={post.isPending}>
+            Post
+          </button>
+        </div>
+      </div>
     </form>
   );
 }

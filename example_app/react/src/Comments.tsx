@@ -1,16 +1,13 @@
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useSSEQueryInvalidation } from "fastapi-sse-channels/react";
-import { addVote, eventsOf, listComments, type Comment, type DiscussionEvent } from "./api.js";
+import { eventsOf, listComments, type Comment, type DiscussionEvent } from "./api.js";
+import { CommentItem } from "./CommentItem.js";
 import type { LiveProps } from "./Discussion.js";
 
 /** Fetches again only after the events that matter, and takes votes from the event itself. */
 export function Comments({ discussionId, live }: LiveProps) {
   const queryKey = ["comments", discussionId];
-  const { data = [] } = useQuery({ queryKey, queryFn: () => listComments(discussionId) });
-  const vote = useMutation({
-    mutationFn: ({ id, direction }: { id: number; direction: "up" | "down" }) =>
-      addVote(discussionId, id, { direction }),
-  });
+  const { data } = useQuery({ queryKey, queryFn: () => listComments(discussionId) });
 
   useSSEQueryInvalidation<DiscussionEvent, Comment[]>({
     endpoint: eventsOf(discussionId),
@@ -33,21 +30,12 @@ export function Comments({ discussionId, live }: LiveProps) {
     enabled: live,
   });
 
+  if (data?.length === 0) return <p id="empty">Nobody has said anything yet.</p>;
   return (
-    <ul aria-label="comments">
-      {data.map(({ id, author, text, up, down }) => (
-        <li key={id}>
-          <p>
-            <b>{author}</b> {text}
-          </p>
-          <button aria-label="vote up" onClick={() => vote.mutate({ id, direction: "up" })}>
-            ▲ {up}
-          </button>
-          <button aria-label="vote down" onClick={() => vote.mutate({ id, direction: "down" })}>
-            ▼ {down}
-          </button>
-        </li>
+    <ol id="comments" aria-label="Comments" aria-live="polite">
+      {data?.toReversed().map((comment) => (
+        <CommentItem key={comment.id} discussionId={discussionId} comment={comment} />
       ))}
-    </ul>
+    </ol>
   );
 }

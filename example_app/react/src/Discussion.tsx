@@ -1,6 +1,8 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Comments } from "./Comments.js";
+import { listDiscussions } from "./api.js";
 import { CommentForm } from "./CommentForm.js";
+import { Comments } from "./Comments.js";
 import { Totals } from "./Totals.js";
 import { Viewers } from "./Viewers.js";
 
@@ -13,18 +15,30 @@ export interface LiveProps {
 /** Three components listen; the page has one connection all the same. */
 export function Discussion({ discussionId }: { discussionId: string }) {
   const [live, setLive] = useState(true);
+  const { data: titles = {} } = useQuery({ queryKey: ["titles"], queryFn: listDiscussions });
   return (
-    <main>
-      <h1>{discussionId}</h1>
+    <>
       <header>
-        <Viewers discussionId={discussionId} live={live} />
-        <Totals discussionId={discussionId} live={live} />
-        <label>
-          <input type="checkbox" checked={live} onChange={() => setLive(!live)} /> live
-        </label>
+        <nav aria-label="Discussions">
+          {Object.entries(titles).map(([id, title]) => (
+            <a key={id} href={`?discussion=${id}`} aria-current={id === discussionId ? "page" : undefined}>
+              {title}
+            </a>
+          ))}
+        </nav>
+        <div className="bar">
+          <h1>{titles[discussionId] ?? "\u00a0"}</h1>
+          <Totals discussionId={discussionId} live={live} />
+          <Viewers discussionId={discussionId} live={live} />
+          <label className="badge live">
+            <input type="checkbox" checked={live} onChange={() => setLive(!live)} /> live
+          </label>
+        </div>
       </header>
-      <Comments discussionId={discussionId} live={live} />
-      <CommentForm discussionId={discussionId} />
-    </main>
+      <main>
+        <CommentForm discussionId={discussionId} />
+        <Comments discussionId={discussionId} live={live} />
+      </main>
+    </>
   );
 }

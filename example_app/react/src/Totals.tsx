@@ -21,8 +21,12 @@ export function Totals({ discussionId, live }: LiveProps) {
     enabled: live,
   });
   return (
-    <span role="status" aria-label="totals">
-      {data ? `${data.comments} comments, ${data.votes} votes` : "…"}
+    <span className="badge" role="status" aria-label="Totals">
+      {data ? `${plural(data.comments, "comment")}, ${plural(data.votes, "vote")}` : "…"}
     </span>
   );
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -19,7 +19,13 @@ export function Viewers({ discussionId, live }: LiveProps) {
     enabled: live,
   });
   return (
-    <span role="status" aria-label="viewers" data-drops={drops}>
+    <span
+      className="badge"
+      role="status"
+      aria-label="Viewers"
+      data-connected={connected}
+      data-drops={drops}
+    >
       {connected ? `${viewers} viewing` : live ? "connecting…" : "paused"}
     </span>
   );

@@ -10,6 +10,8 @@ const discussion = (id: string) => `/discussions/${encodeURIComponent(id)}`;
 
 export const eventsOf = (id: string) => `${discussion(id)}/events`;
 
+export const listDiscussions = () => request<Record<string, string>>("/discussions");
+
 export const listComments = (id: string) => request<Comment[]>(`${discussion(id)}/comments`);
 
 export const addComment = (id: string, comment: NewComment) =>

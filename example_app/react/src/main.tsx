@@ -1,3 +1,5 @@
+import "../../static/style.css";
+import "./react.css";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

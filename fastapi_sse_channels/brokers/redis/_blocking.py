@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from ..._errors import ConfigurationError, PublishError
+from ._connect import address_of, database_of, options_for
 from ._envelope import NotOursError
 from ._explain import explain
 from ._names import Names
@@ -29,23 +30,17 @@ class BlockingStore:
         Raises:
             ConfigurationError: The URL is not one of Redis.
         """
-        self._names = Names(namespace)
+        # connecting and the command each take half at most
+        options = {**options_for(seconds / 2), "retry": Retry(NoBackoff(), 0)}
         try:
-            self._client: Any = Redis.from_url(
-                url,
-                # connecting and the command each take half at most
-                socket_timeout=seconds / 2,
-                socket_connect_timeout=seconds / 2,
-                retry=Retry(NoBackoff(), 0),
-                health_check_interval=0,
-                protocol=2,
-            )
+            self._client: Any = Redis.from_url(url, **options)
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error
-        options = self._client.connection_pool.connection_kwargs
-        options["decode_responses"] = False
-        self._where = f"Redis at {options.get('path') or options.get('host', 'localhost')}"
+        # the URL's own options win over arguments, but these are not for the user to choose
+        self._client.connection_pool.connection_kwargs.update(options)
+        self._where = f"Redis at {address_of(self._client)}"
+        self._names = Names(namespace, database_of(self._client))
 
     def publish(
         self, key: str, body: bytes, retention: Retention, idempotency_key: str | None

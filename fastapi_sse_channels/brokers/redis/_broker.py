@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,6 @@ class RedisBroker(Broker):
         if not namespace:
             msg = "namespace is empty; name the application, such as 'shop'"
             raise ConfigurationError(msg)
-        self._names = Names(namespace)
         self._follow: Follow = follow
         self._publish_timeout = publish_timeout
         self._start_timeout = start_timeout
@@ -77,14 +77,17 @@ class RedisBroker(Broker):
         self._starts = 0
         self._is_closed = False
         self._node: Node | None = None
+        self._starting: asyncio.Future[Node] | None = None
         self._connect = connect or (
             lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
         )
         try:
-            self._where = repr(self._connect())
+            connector = self._connect()
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error
+        self._where = repr(connector)
+        self._names = Names(namespace, connector.database)
 
     @classmethod
     def sentinel(
@@ -163,20 +166,17 @@ class RedisBroker(Broker):
         Raises:
             BrokerError: The server cannot be reached, or refuses; the message says what to do.
         """
+        while self._starting is not None:
+            # two applications of one process, started side by side
+            await asyncio.wait([self._starting])
         if self._starts == 0:
-            node = Node(
-                self._connect(),
-                self._names,
-                follow=self._follow,
-                command_timeout=self._publish_timeout,
-                probe_interval=self._probe_interval,
-                check_interval=self._check_interval,
-            )
+            self._starting = asyncio.ensure_future(self._new_node())
             try:
-                await node.start(self._start_timeout)
+                self._node = await self._starting
             except UNAVAILABLE as error:
                 raise BrokerError(self._explain(error)) from error
-            self._node = node
+            finally:
+                self._starting = None
         self._starts += 1
         self._is_closed = False
 
@@ -215,7 +215,7 @@ class RedisBroker(Broker):
         node = self._started()
         try:
             return await node.follow(key, retention, notify)
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
     def unsubscribe(self, key: str) -> None:
@@ -240,6 +240,18 @@ class RedisBroker(Broker):
         """See `Broker.forget`; a channel that is not followed is kept by Redis alone."""
         del key
         return False
+
+    async def _new_node(self) -> Node:
+        node = Node(
+            self._connect(),
+            self._names,
+            follow=self._follow,
+            command_timeout=self._publish_timeout,
+            probe_interval=self._probe_interval,
+            check_interval=self._check_interval,
+        )
+        await node.start(self._start_timeout)
+        return node
 
     def _started(self) -> Node:
         if self._node is not None:

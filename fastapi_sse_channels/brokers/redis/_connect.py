@@ -7,8 +7,9 @@ executed twice and took a minute (measured with 8.1).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -25,6 +26,7 @@ class Connector(Protocol):
 
     client: Any
     is_sharded: bool
+    database: int
 
     def shards(self) -> Sequence[str]:
         """Name the servers that carry channels; one without a name if all carry all."""
@@ -63,13 +65,13 @@ class PoolConnector:
     def __init__(self, client: Redis, *sentinels: Redis) -> None:
         """Take over a client, and those that tell it where to connect."""
         self.client = client
+        self.database = database_of(client)
         self._sentinels = sentinels
 
     def __repr__(self) -> str:
         """Name the server, without its password."""
-        options = self.client.connection_pool.connection_kwargs
-        host = options.get("path") or f"{options.get('host')}:{options.get('port')}"
-        return f"Redis at {getattr(self.client.connection_pool, 'service_name', host)}"
+        where = address_of(self.client)
+        return f"Redis at {getattr(self.client.connection_pool, 'service_name', where)}"
 
     def shards(self) -> Sequence[str]:
         """See `Connector.shards`."""
@@ -114,11 +116,11 @@ class ClusterConnector:
             seconds: Time limit of each command.
             sharded: Whether each server carries its own channels only.
         """
+        self.database = 0  # a cluster has no other
         self.is_sharded = sharded
         self._url = url
-        options = _options(seconds)
-        del options["decode_responses"], options["health_check_interval"]
-        self.client: Any = RedisCluster.from_url(url, **options)
+        options = options_for(seconds)
+        self.client: Any = RedisCluster.from_url(_without(url, options), **options)
 
     def __repr__(self) -> str:
         """Name the cluster, without its password."""
@@ -134,6 +136,8 @@ class ClusterConnector:
 
     async def find_servers(self) -> None:
         """See `Connector.find_servers`."""
+        # without it, the first command other than EVALSHA fails with an AttributeError
+        await self.client.initialize()
         await self.client.nodes_manager.initialize()
 
     def reader_connection(self, shard: str) -> AbstractConnection:
@@ -161,6 +165,19 @@ class ClusterConnector:
         return random.choice(self.client.get_primaries())
 
 
+def address_of(client: Any) -> str:
+    """Name the server of a client, without its password."""
+    options = client.connection_pool.connection_kwargs
+    return str(
+        options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    )
+
+
+def database_of(client: Any) -> int:
+    """Return the number of the client's database."""
+    return int(client.connection_pool.connection_kwargs.get("db") or 0)
+
+
 def connect_to_server(url: str, *, seconds: float, max_connections: int) -> PoolConnector:
     """Prepare connections to one server; nothing is connected yet.
 
@@ -168,10 +185,10 @@ def connect_to_server(url: str, *, seconds: float, max_connections: int) -> Pool
         ValueError: The URL is not one of Redis.
     """
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=max_connections, timeout=seconds, **_options(seconds)
+        url, max_connections=max_connections, timeout=seconds, **options_for(seconds)
     )
     # the URL's own options win over arguments, but these are not for the user to choose
-    pool.connection_kwargs.update(_options(seconds))
+    pool.connection_kwargs.update(options_for(seconds))
     return PoolConnector(Redis.from_pool(pool))
 
 
@@ -185,14 +202,22 @@ def connect_through_sentinel(
 ) -> PoolConnector:
     """Prepare connections to the primary that Sentinels name at each connect."""
     untyped: Any = Sentinel
-    manager = untyped(list(sentinels), sentinel_kwargs=_options(seconds))
+    manager = untyped(list(sentinels), sentinel_kwargs=options_for(seconds))
     client = manager.master_for(
-        service, max_connections=max_connections, **{**options, **_options(seconds)}
+        service, max_connections=max_connections, **{**options, **options_for(seconds)}
     )
     return PoolConnector(client, *manager.sentinels)
 
 
-def _options(seconds: float) -> dict[str, Any]:
+def _without(url: str, options: Mapping[str, Any]) -> str:
+    """Take options out of a URL's query, where they would win over arguments."""
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in options]
+    return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def options_for(seconds: float) -> dict[str, Any]:
+    """Return redis-py's options for a client whose waits end after `seconds`."""
     return {
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
@@ -200,5 +225,6 @@ def _options(seconds: float) -> dict[str, Any]:
         "health_check_interval": 0,
         # one message that is not UTF-8 would end a decoding subscriber for ever
         "decode_responses": False,
+        "encoding": "utf-8",
         "protocol": 2,
     }

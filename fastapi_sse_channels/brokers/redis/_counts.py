@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from ._tasks import end
 
@@ -21,7 +29,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fastapi_sse_channels")
 
+_NODE = re.compile(rb"[0-9a-f]{16}")
 _COUNTS_TTL_MS = 24 * 3_600_000
+# together, or a node that dies in between leaves a key for ever
+_SET = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+"""
 _RETRY_DELAY = 0.5
 _BATCH = 16
 
@@ -38,6 +52,7 @@ class SessionCounts:
         self._unwritten: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._has_complained = False
 
     def start(self) -> None:
         """Begin to write."""
@@ -68,7 +83,11 @@ class SessionCounts:
             RedisError: The server is away.
         """
         counts = await _reply(self._client.hgetall(self._names.counts(key)))
-        others = {name.decode(): int(n) for name, n in counts.items() if n.isdigit()}
+        others = {
+            name.decode(): int(n)
+            for name, n in counts.items()
+            if _NODE.fullmatch(name) and n.isdigit()
+        }
         others.pop(self._node, None)
         alive = await asyncio.gather(*(self._is_alive(node) for node in others))
         dead = [node for node, lives in zip(others, alive, strict=True) if not lives]
@@ -84,24 +103,43 @@ class SessionCounts:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            keys = tuple(self._unwritten)
-            self._unwritten.clear()
-            try:
-                await asyncio.gather(*(self._write(key) for key in keys[:_BATCH]))
-                self._unwritten.update(dict.fromkeys(keys[_BATCH:]))
-            except (RedisError, OSError, TimeoutError):
-                self._unwritten.update(dict.fromkeys(keys))
-                await asyncio.sleep(_RETRY_DELAY)
+            keys = tuple(islice(self._unwritten, _BATCH))
+            for key in keys:
+                del self._unwritten[key]
+            written = await asyncio.gather(*(self._write(key) for key in keys))
+            # behind the others, which what cannot be written must not hold up
+            unwritten = [key for key, is_done in zip(keys, written, strict=True) if not is_done]
+            self._unwritten.update(dict.fromkeys(unwritten))
             if self._unwritten:
                 self._changed.set()
+            if unwritten:
+                await asyncio.sleep(_RETRY_DELAY)
 
-    async def _write(self, key: str) -> None:
+    async def _write(self, key: str) -> bool:
         name = self._names.counts(key)
-        if count := self._own.get(key):
-            await _reply(self._client.hset(name, self._node, str(count)))
-            await _reply(self._client.pexpire(name, _COUNTS_TTL_MS))
-        else:
-            await _reply(self._client.hdel(name, self._node))
+        try:
+            if count := self._own.get(key):
+                await _reply(
+                    self._client.eval(_SET, 1, name, self._node, str(count), str(_COUNTS_TTL_MS))
+                )
+            else:
+                await _reply(self._client.hdel(name, self._node))
+        except ResponseError as error:
+            self._complain(key, error)
+            return not isinstance(error, OutOfMemoryError | ReadOnlyError)
+        except (RedisError, RedisClusterException, OSError, TimeoutError):
+            return False
+        return True
+
+    def _complain(self, key: str, error: ResponseError) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            logger.error(
+                "sessions of %r cannot be counted across processes (%s); more of it will not be "
+                "logged",
+                key,
+                error,
+            )
 
 
 async def _reply(command: Any) -> Any:

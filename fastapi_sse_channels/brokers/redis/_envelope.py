@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from ..._position import Position
 from ..._wire import is_event_body
 
+_EPOCH = re.compile(rb"[A-Za-z0-9]{1,32}")
+_NONCE = re.compile(rb"[A-Za-z0-9]{1,16}")
 _HEADER = re.compile(
     rb"sse1 ([A-Za-z0-9]{1,32}) ([1-9][0-9]{0,15}) ([A-Za-z0-9]{1,16}) ([A-Za-z0-9]{1,16})\n"
 )
@@ -37,10 +39,12 @@ class Look(NamedTuple):
     Attributes:
         top: The channel's last position.
         entries: Entries with their ages in seconds, oldest first, without a hole.
+        damage: What else was found in the channel, if anything.
     """
 
     top: Position
     entries: tuple[tuple[Stored, float], ...]
+    damage: str | None = None
 
 
 class NotOursError(ValueError):
@@ -64,22 +68,53 @@ def parse_message(payload: bytes) -> Stored:
     return Stored(position, previous.decode(), body)
 
 
+def position_of(epoch: bytes, offset: int, nonce: bytes) -> Position:
+    """Make a position of what a script returned.
+
+    Raises:
+        NotOursError: Something else wrote it.
+    """
+    return Position(_word(_EPOCH, epoch), int(offset), _word(_NONCE, nonce))
+
+
 def parse_look(reply: Any) -> Look:
     """Read the reply of `history.lua`.
 
+    What others added to the log is left out. Where entries are missing, so are those before:
+    what is returned ends at the top, without a hole.
+
     Raises:
-        NotOursError: The keys hold something else, or entries with a hole.
+        NotOursError: The position is damaged.
     """
     try:
         epoch, top, nonce, now, entries = reply
-        position = Position(epoch.decode(), int(top), nonce.decode())
-        found = tuple(_entry(position.epoch, int(now), entry) for entry in entries)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise NotOursError(f"the stored channel is damaged: {error!r}") from error
-    offsets = [stored.position.offset for stored, _ in found]
-    if offsets and offsets != list(range(position.offset - len(offsets) + 1, position.offset + 1)):
-        raise NotOursError("the stored channel has a hole")
-    return Look(position, found)
+        position = position_of(epoch, top, nonce)
+        now_ms = int(now)
+    except (ValueError, TypeError) as error:
+        raise NotOursError(f"the stored position is damaged: {error}") from error
+    found: list[tuple[Stored, float]] = []
+    damage = None
+    for entry in reversed(entries):
+        try:
+            stored, age = _entry(position.epoch, now_ms, entry)
+        except (ValueError, TypeError, KeyError) as error:
+            damage = f"an entry of the log is not an event: {error!r}"
+            continue
+        following = found[-1][0] if found else None
+        if not _is_followed_by(stored, position, following):
+            damage = "the log has a hole"
+            break
+        found.append((stored, age))
+    return Look(position, tuple(reversed(found)), damage)
+
+
+def _is_followed_by(stored: Stored, top: Position, following: Stored | None) -> bool:
+    if following is None:
+        return stored.position == top
+    return (
+        stored.position.offset == following.position.offset - 1
+        and stored.position.nonce == following.previous
+    )
 
 
 def _entry(epoch: str, now: int, entry: tuple[bytes, list[bytes]]) -> tuple[Stored, float]:
@@ -87,8 +122,17 @@ def _entry(epoch: str, now: int, entry: tuple[bytes, list[bytes]]) -> tuple[Stor
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     body = fields[b"d"]
     if not is_event_body(body):
-        raise NotOursError("an entry is not an event")
-    offset = int(entry_id.partition(b"-")[0])
-    position = Position(epoch, offset, fields[b"n"].decode())
+        raise NotOursError("its body is not an event")
+    offset, _, part = entry_id.partition(b"-")
+    if part != b"0":
+        raise NotOursError("it is between two of ours")
+    position = Position(epoch, int(offset), _word(_NONCE, fields[b"n"]))
     age = max(0, now - int(fields[b"t"])) / 1000
-    return Stored(position, fields[b"p"].decode(), body), age
+    return Stored(position, _word(_NONCE, fields[b"p"]), body), age
+
+
+def _word(allowed: re.Pattern[bytes], value: bytes) -> str:
+    # positions become lines on the wire, so nothing else may be in them
+    if not allowed.fullmatch(value):
+        raise NotOursError(f"{value!r} is not a name of ours")
+    return value.decode("ascii")

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError
+from redis.exceptions import (
+    AuthenticationError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ._envelope import NotOursError
 
 if TYPE_CHECKING:
     from ._names import Names
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether something in our place was written by others."""
+    return isinstance(error, NotOursError) or str(error).startswith("WRONGTYPE")
+
+
+def lacks_rights(error: BaseException) -> bool:
+    """Whether the user may not do something, be it inside a script."""
+    in_script = ("The user executing the script", "ACL failure in script")
+    return isinstance(error, NoPermissionError) or str(error).startswith(in_script)
 
 
 def explain(error: BaseException, where: str, names: Names) -> str:
@@ -21,17 +38,26 @@ def explain(error: BaseException, where: str, names: Names) -> str:
         where: The server.
         names: Whose rights may be missing.
     """
-    match error:
-        case AuthenticationError():
-            return f"{where} refuses the password or user: {error}"
-        case NoPermissionError():
-            space = names.namespace
-            return f"{where} lacks rights ({error}); grant `~{space}:* &{space}:* +@all`"
-        case ReadOnlyError():
-            return f"{where} is a replica, or was demoted to one: {error}"
-        case TimeoutError() | RedisTimeoutError():
-            return f"{where} does not answer in time"
-        case NotOursError():
-            return f"{where}: {error}; give each application a namespace of its own"
-        case _:
-            return f"{where}: {error}"
+    return f"{where} {_verdict(error, names)}"
+
+
+def _verdict(error: BaseException, names: Names) -> str:
+    text = str(error)
+    known: dict[tuple[type[BaseException], ...], str] = {
+        (AuthenticationError,): f"refuses the password or user: {text}",
+        (ReadOnlyError,): f"is a replica, or was demoted to one: {text}",
+        (OutOfMemoryError,): f"is full ({text}); raise maxmemory, or keep less history",
+        (MovedError,): f"is part of a cluster ({text}); use RedisBroker.cluster(…)",
+        (TimeoutError, RedisTimeoutError): "does not answer in time",
+    }
+    if lacks_rights(error):
+        return f"lacks rights ({text}); grant the user `{names.rights}`"
+    if is_foreign(error):
+        return (
+            f"holds something in {names.namespace!r} that this library did not write ({text}); "
+            "give each application a namespace of its own"
+        )
+    return next(
+        (verdict for types, verdict in known.items() if isinstance(error, types)),
+        f"cannot be used: {text}",
+    )

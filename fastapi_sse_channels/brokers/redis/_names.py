@@ -13,26 +13,31 @@ class Names:
 
     __slots__ = ("_event_prefix", "namespace", "pattern")
 
-    def __init__(self, namespace: str) -> None:
-        """Encode the namespace; applications that share a Redis need different ones."""
+    def __init__(self, namespace: str, database: int = 0) -> None:
+        """Encode the namespace; applications that share a database need different ones.
+
+        Args:
+            namespace: Begins every name.
+            database: Part of every pub/sub channel, for `SELECT` keeps only keys apart.
+        """
         self.namespace = quote(namespace, safe="")
-        self._event_prefix = f"{self.namespace}:ev:{{"
+        events = f"ev{database}" if database else "ev"
+        self._event_prefix = f"{self.namespace}:{events}:{{"
         # the namespace is encoded, so the only glob character is our own
         self.pattern = f"{self._event_prefix}*"
+
+    @property
+    def rights(self) -> str:
+        """What `ACL SETUSER` has to grant."""
+        # Redis wants a subscribed pattern granted literally: `&sse:*` does not cover `sse:ev:{*`
+        return (
+            f"~{self.namespace}:* &{self.namespace}:* &{self.pattern} "
+            "+@read +@write +@scripting +@pubsub +time +select -@dangerous"
+        )
 
     def channel(self, key: str) -> str:
         """The pub/sub channel of events."""
         return f"{self._event_prefix}{key}}}"
-
-    def key_of(self, channel: bytes) -> str | None:
-        """Return the key whose events a pub/sub channel carries, `None` if it is not ours."""
-        try:
-            text = channel.decode("ascii")
-        except UnicodeDecodeError:
-            return None
-        if not text.startswith(self._event_prefix) or not text.endswith("}"):
-            return None
-        return text[len(self._event_prefix) : -1]
 
     def position(self, key: str) -> str:
         """The hash that holds a channel's epoch and top."""
@@ -44,7 +49,9 @@ class Names:
 
     def receipt(self, key: str, idempotency_key: str) -> str:
         """The hash that remembers an idempotent publish."""
-        return f"{self.namespace}:rcpt:{{{key}}}:{quote(idempotency_key, safe='')}"
+        # a lone surrogate is as good a name as any
+        name = quote(idempotency_key, safe="", errors="surrogatepass")
+        return f"{self.namespace}:rcpt:{{{key}}}:{name}"
 
     def counts(self, key: str) -> str:
         """The hash of session counts by node."""

@@ -10,12 +10,23 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..._log import Log, ResetReason, Retention
 from ..._position import Position, start_of
+from ..._wire import event_body
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
+from ._explain import is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
@@ -29,7 +40,8 @@ Follow = Literal["pattern", "channel"]
 
 logger = logging.getLogger("fastapi_sse_channels")
 
-UNAVAILABLE = (RedisError, OSError, TimeoutError)
+# what a cluster raises is no RedisError
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 # an offset that no log reaches: asks for the position alone
 _NO_ENTRIES = 2**53 - 1
@@ -40,6 +52,9 @@ _SYNC_RETRY = 0.1
 _TOPOLOGY_INTERVAL = 0.25
 _SYNCS_AT_ONCE = 32
 _LEASE_INTERVALS = 3
+
+_REHEARSAL = event_body(b"{}")
+_FORGOTTEN_SOON = Retention(1, 1, 1.0)
 
 
 class Followed:
@@ -87,7 +102,7 @@ class Node:
         self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
-        self._has_complained = False
+        self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
         self._links: dict[str, Link] = {}
@@ -106,12 +121,35 @@ class Node:
                 await self._connector.find_servers()
             for shard in self._connector.shards():
                 await self._link(shard).start(seconds)
+            await self._rehearse(seconds)
         except BaseException:
             await self._stop_links()
             await self._connector.close()
             raise
         self.counts.start()
         self._checking = asyncio.create_task(self._check_positions())
+
+    async def _rehearse(self, seconds: float) -> None:
+        """Do once what will be done later, so that missing rights stop the start."""
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    await self._renew_lease()
+                    # every channel's key has colons, so this name is free
+                    await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
+                    await self.counts.total("start")
+                except (AuthenticationError, ReadOnlyError):
+                    raise
+                except ResponseError as error:
+                    if lacks_rights(error):
+                        raise
+                    # full, or unable to save: that may pass, and what is stored can be read
+                    logger.warning("Redis takes no events at present: %s", error)
+                except (RedisConnectionError, RedisTimeoutError, OSError):
+                    # loading, or failing over
+                    await asyncio.sleep(_SYNC_RETRY)
+                    continue
+                return
 
     async def stop(self) -> None:
         """Disconnect; what is stored stays."""
@@ -122,11 +160,14 @@ class Node:
         await self.counts.stop()
         await self._stop_links()
         try:
-            async with asyncio.timeout(self._command_timeout):
-                await self.run(self._connector.client.delete(self._names.lease(self.id)))
-                await self._connector.close()
+            await self.run(self._connector.client.delete(self._names.lease(self.id)))
         except UNAVAILABLE:
             logger.debug("leaving Redis failed; the lease will expire", exc_info=True)
+        try:
+            async with asyncio.timeout(self._command_timeout):
+                await self._connector.close()
+        except UNAVAILABLE:
+            logger.debug("closing the connections to Redis failed", exc_info=True)
 
     async def run(self, command: Any) -> Any:
         """Await a command within the time limit; redis-py types it for two kinds of client."""
@@ -161,7 +202,8 @@ class Node:
         try:
             async with asyncio.timeout(self._command_timeout):
                 await self._listen_to(followed)
-            await self._read_past(followed)
+            if not await self._catch_up(followed):
+                self._sync(followed)
         except BaseException:
             self.unfollow(key)
             raise
@@ -187,7 +229,7 @@ class Node:
         try:
             stored = parse_message(payload)
         except NotOursError as error:
-            self._complain(channel, error)
+            self._complain("published to", channel, error)
             return None
         if followed.arrived is not None:
             followed.arrived.append(stored)
@@ -285,22 +327,27 @@ class Node:
             try:
                 async with self._syncs:
                     await self._listen_to(followed)
-                    await self._read_past(followed)
-            except UNAVAILABLE:
+                    if not await self._catch_up(followed):
+                        followed.arrived = []
+            except (*UNAVAILABLE, NotOursError) as error:
+                if is_foreign(error):
+                    self._complain("stored in", followed.key.encode(), error)
                 await asyncio.sleep(_SYNC_RETRY)
         followed.notify()
 
-    async def _read_past(self, followed: Followed) -> None:
-        """Bring the log to the store's state, then append what arrived meanwhile."""
-        while followed.arrived is not None:
-            # published before the look, so the look has them
-            followed.arrived.clear()
-            followed.is_outdated = False
-            await self._bring_up(followed)
-            arrived, followed.arrived = followed.arrived, None
-            agree = all(_append(followed.log, stored) for stored in arrived)
-            if followed.is_outdated or not agree:
-                followed.arrived = []
+    async def _catch_up(self, followed: Followed) -> bool:
+        """Bring the log to the store's state, then append what arrived meanwhile.
+
+        Returns:
+            Whether the log and the store agree now; otherwise another look is due.
+        """
+        # published before the look, so the look has them
+        followed.arrived = []
+        followed.is_outdated = False
+        await self._bring_up(followed)
+        arrived, followed.arrived = followed.arrived, None
+        agree = all(_append(followed.log, stored) for stored in arrived)
+        return agree and not followed.is_outdated
 
     async def _bring_up(self, followed: Followed) -> None:
         """Append what the log lacks, or start it over where the store does not continue it."""
@@ -318,11 +365,10 @@ class Node:
         log.expire(time.monotonic())
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
-        try:
-            return await self.look(followed.key, since, followed.retention)
-        except NotOursError as error:
-            self._complain(followed.key.encode(), error)
-            return await self.look(followed.key, _NO_ENTRIES, followed.retention)
+        look = await self.look(followed.key, since, followed.retention)
+        if look.damage is not None:
+            self._complain("stored in", followed.key.encode(), look.damage)
+        return look
 
     async def _check_positions(self) -> None:
         """Find what was stored without being announced to this node."""
@@ -345,23 +391,32 @@ class Node:
 
     async def _send_probe(self, channel: str, token: str) -> None:
         # writing too: a demoted primary still takes PUBLISH
-        await self._connector.client.set(self._names.lease(self.id), "1", px=self._lease_ms)
+        await self._renew_lease()
         verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
         await self._connector.client.execute_command(verb, channel, token)
+
+    async def _renew_lease(self) -> None:
+        lease = self._names.lease(self.id)
+        client = self._connector.client
+        if not await client.set(lease, "1", px=self._lease_ms, xx=True):
+            await client.set(lease, "1", px=self._lease_ms)
+            # flushed, or expired while this process was stopped: the counts are gone too
+            self.counts.rewrite()
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:
             logger.warning("Redis does not answer; streams stay open and go on once it does")
         await self._connector.drop_connections()
 
-    def _complain(self, where: bytes, error: Exception) -> None:
-        if not self._has_complained:
-            self._has_complained = True
+    def _complain(self, how: str, where: bytes, what: object) -> None:
+        if how not in self._complaints:
+            self._complaints.add(how)
             logger.error(
-                "%r holds something that this library did not write (%s); it is skipped, and "
+                "something that this library did not write is %s %r (%s); it is skipped, and "
                 "more of it will not be logged. Give each application a namespace of its own",
+                how,
                 where,
-                error,
+                what,
             )
 
     async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:

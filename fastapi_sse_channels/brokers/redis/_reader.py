@@ -11,10 +11,12 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -36,14 +38,29 @@ _MESSAGES_PER_TURN = 64
 
 
 class Verbs(NamedTuple):
-    """The commands of one kind of pub/sub; confirmations are called the same."""
+    """The commands of one kind of pub/sub; confirmations are called the same.
+
+    Attributes:
+        subscribe: Begins.
+        unsubscribe: Ends.
+        at_once: Channels that one command takes.
+    """
 
     subscribe: str
     unsubscribe: str
+    at_once: int
 
 
-PLAIN = Verbs("SUBSCRIBE", "UNSUBSCRIBE")
-SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE")
+PLAIN = Verbs("SUBSCRIBE", "UNSUBSCRIBE", 1000)
+# all channels of one command have to share a slot
+SHARDED = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", 1)
+
+
+class Listening(NamedTuple):
+    """A connection on which the server confirmed everything that was to be listened to."""
+
+    connection: AbstractConnection
+    channels: tuple[str, ...]
 
 
 class Listener(Protocol):
@@ -90,10 +107,12 @@ class Reader:
         self._verbs = verbs
         self._let_go: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._confirmations: dict[bytes, asyncio.Future[None]] = {}
+        # the server answers in order: the first answer is the first subscriber's
+        self._confirmations: dict[bytes, deque[asyncio.Future[None]]] = {}
         self._connection: AbstractConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
+        self._last_error: BaseException | None = None
 
     async def start(self, seconds: float | None) -> None:
         """Connect, and keep connected until `stop`.
@@ -106,12 +125,8 @@ class Reader:
             RedisError: The server refused, or could not be reached within `seconds`.
             TimeoutError: Likewise.
         """
-        if seconds is None:
-            connection = None
-        else:
-            async with asyncio.timeout(seconds):
-                connection = await self._connect(fail_fast=True)
-        self._running = asyncio.create_task(self._run(connection))
+        first = None if seconds is None else await self._connect_within(seconds)
+        self._running = asyncio.create_task(self._run(first))
         # the first connection is announced before start() returns
         await asyncio.sleep(0)
 
@@ -146,10 +161,14 @@ class Reader:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, first: AbstractConnection | None) -> None:
-        connection = first or await self._connect(fail_fast=False)
+    async def _run(self, first: Listening | None) -> None:
+        connection, listened = first or await self._connect(fail_fast=False)
         while True:
             self._connection = connection
+            for channel in listened:
+                # unsubscribed while the connection was being made
+                if channel not in self._channels:
+                    self.unsubscribe(channel)
             self._listener.on_connected()
             self._reading = asyncio.create_task(self._read(connection))
             await asyncio.wait([self._reading])
@@ -160,7 +179,7 @@ class Reader:
             self._listener.on_disconnected(error or ConnectionError("closed"))
             self._connection = None
             await _drop(connection)
-            connection = await self._connect(fail_fast=False)
+            connection, listened = await self._connect(fail_fast=False)
 
     async def _read(self, connection: AbstractConnection) -> None:
         until_turn = _MESSAGES_PER_TURN
@@ -188,9 +207,12 @@ class Reader:
                 else:
                     raise RedisConnectionError("the server no longer carries a channel")
             case [b"subscribe" | b"psubscribe" | b"ssubscribe", name, _]:
-                confirmation = self._confirmations.pop(name, None)
-                if confirmation is not None and not confirmation.done():
-                    confirmation.set_result(None)
+                if waiting := self._confirmations.get(name):
+                    confirmation = waiting.popleft()
+                    if not confirmation.done():
+                        confirmation.set_result(None)
+                    if not waiting:
+                        del self._confirmations[name]
         return None
 
     async def _send_unsubscribe(self, connection: AbstractConnection, channel: str) -> None:
@@ -205,26 +227,38 @@ class Reader:
 
     async def _confirmed(self, command: str, name: str) -> None:
         connection = self._connection
-        if connection is None:
+        # redis-py would connect one that was just lost again, for nobody to read
+        if connection is None or not connection.is_connected:
             msg = "Redis cannot be reached"
             raise RedisError(msg)
-        confirmation = self._confirmations.setdefault(
-            name.encode(), asyncio.get_running_loop().create_future()
-        )
+        confirmation = asyncio.get_running_loop().create_future()
+        self._confirmations.setdefault(name.encode(), deque()).append(confirmation)
         await connection.send_command(command, name)
-        await asyncio.shield(confirmation)
+        await confirmation
 
     def _forget_confirmations(self) -> None:
-        for confirmation in self._confirmations.values():
+        for confirmation in chain.from_iterable(self._confirmations.values()):
             if not confirmation.done():
                 confirmation.set_exception(RedisError("the connection was lost"))
                 confirmation.exception()  # may have no one waiting
         self._confirmations.clear()
 
-    async def _connect(self, *, fail_fast: bool) -> AbstractConnection:
+    async def _connect_within(self, seconds: float) -> Listening:
+        self._last_error = None
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(fail_fast=True)
+        except TimeoutError:
+            if self._last_error is None:
+                raise
+            # refused, or not resolved: that says more than the time limit
+            raise self._last_error from None
+
+    async def _connect(self, *, fail_fast: bool) -> Listening:
         """Try until a connection listens; attempts overlap."""
         loop = asyncio.get_running_loop()
-        attempts: set[asyncio.Task[AbstractConnection]] = set()
+        attempts: set[asyncio.Task[Listening]] = set()
+        is_refused = False
         try:
             while True:
                 if len(attempts) < _MAX_ATTEMPTS:
@@ -238,8 +272,12 @@ class Reader:
                     if error is None:
                         attempts |= done - {task}
                         return task.result()
+                    self._last_error = error
                     if fail_fast and _is_final(error):
                         raise error
+                    if isinstance(error, _REFUSALS) and not is_refused:
+                        is_refused = True
+                        logger.error("Redis refuses the subscription, trying on: %s", error)
                 # a refused connection fails at once: the interval is the back-off
                 await asyncio.sleep(began + _ATTEMPT_INTERVAL - loop.time() if done else 0)
         finally:
@@ -247,24 +285,26 @@ class Reader:
                 task.cancel()
                 task.add_done_callback(_drop_result)
 
-    async def _attempt(self) -> AbstractConnection:
+    async def _attempt(self) -> Listening:
         connection = self._make_connection()
+        channels = tuple(self._channels)
         try:
             async with asyncio.timeout(_ATTEMPT_TIMEOUT):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                await self._listen(connection)
+                await self._listen(connection, channels)
         except BaseException:
             await _drop(connection)
             raise
-        return connection
+        return Listening(connection, channels)
 
-    async def _listen(self, connection: AbstractConnection) -> None:
-        wanted = [("PSUBSCRIBE", self._patterns), (self._verbs.subscribe, tuple(self._channels))]
-        missing: set[bytes] = set()
-        for command, names in wanted:
-            if names:
-                await connection.send_command(command, *names)
-                missing.update(name.encode() for name in names)
+    async def _listen(self, connection: AbstractConnection, channels: tuple[str, ...]) -> None:
+        if self._patterns:
+            await connection.send_command("PSUBSCRIBE", *self._patterns)
+        subscribe, _, at_once = self._verbs
+        for start in range(0, len(channels), at_once):
+            await connection.send_command(subscribe, *channels[start : start + at_once])
+            await asyncio.sleep(0)
+        missing = {name.encode() for name in (*self._patterns, *channels)}
         while missing:
             # a refusal (ACL) is the answer to this read, and raised by it
             reply: Any = await connection.read_response()
@@ -273,6 +313,7 @@ class Reader:
             # messages before the last confirmation are found again in the history
 
 
+_REFUSALS = (AuthenticationError, NoPermissionError)
 _TRANSIENT: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
@@ -335,15 +376,17 @@ class Probe:
             async with asyncio.timeout(self._interval):
                 await self._publish(self._token)
                 await self._heard.wait()
-        except (RedisError, OSError, TimeoutError):
+        except Exception:
+            # whatever it is: a probe that ended would never notice anything again
+            logger.debug("the probe failed", exc_info=True)
             return False
         return True
 
 
-def _drop_result(attempt: asyncio.Task[AbstractConnection]) -> None:
+def _drop_result(attempt: asyncio.Task[Listening]) -> None:
     # two attempts may succeed in the same turn
     if not attempt.cancelled() and attempt.exception() is None:
-        asyncio.ensure_future(_drop(attempt.result()))  # noqa: RUF006  # nothing waits for it
+        asyncio.ensure_future(_drop(attempt.result().connection))  # noqa: RUF006  # nothing waits for it
 
 
 def _is_final(error: BaseException) -> bool:

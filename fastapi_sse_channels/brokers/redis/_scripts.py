@@ -6,11 +6,12 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ..._position import Position, new_epoch, new_nonce
-from ._envelope import NotOursError
+from ..._position import new_epoch, new_nonce
+from ._envelope import NotOursError, position_of
 
 if TYPE_CHECKING:
     from ..._log import Retention
+    from ..._position import Position
     from ._names import Names
 
 
@@ -38,6 +39,8 @@ HISTORY = Script("history.lua")
 RECEIPT_TTL_MS = 300_000
 # Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
 POSITION_TTL_MS = 30 * 24 * 3_600_000
+# Redis refuses what overflows its clock, and `history_ttl` may be infinite.
+_LONGEST_TTL_MS = 100 * 365 * 24 * 3_600_000
 # Anyone may open streams of made-up resources; their positions must not fill the server.
 EMPTY_POSITION_TTL_MS = 3_600_000
 
@@ -62,8 +65,8 @@ def publish_call(  # noqa: PLR0917  # the one call of the script
         new_nonce(),
         retention.size,
         retention.max_bytes,
-        max(1, int(retention.ttl * 1000)),
-        max(POSITION_TTL_MS, int(retention.ttl * 2000)),
+        max(1, _ms(retention.ttl)),
+        max(POSITION_TTL_MS, _ms(retention.ttl * 2)),
         RECEIPT_TTL_MS,
     ]
 
@@ -72,7 +75,7 @@ def history_call(
     names: Names, key: str, since: int, retention: Retention
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of `history.lua`."""
-    ttl = int(retention.ttl * 2000)
+    ttl = _ms(retention.ttl * 2)
     return [names.position(key), names.log(key)], [
         since,
         new_epoch(),
@@ -89,6 +92,10 @@ def parse_position(reply: Any) -> Position:
     """
     try:
         epoch, offset, nonce = reply
-        return Position(epoch.decode(), int(offset), nonce.decode())
-    except (ValueError, TypeError, AttributeError) as error:
+        return position_of(epoch, offset, nonce)
+    except (ValueError, TypeError) as error:
         raise NotOursError(f"unexpected reply to a publish: {reply!r}") from error
+
+
+def _ms(seconds: float) -> int:
+    return int(min(seconds * 1000, _LONGEST_TTL_MS))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +15,7 @@ from redis.exceptions import RedisError
 
 from fastapi_sse_channels._errors import PublishError
 from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import data_of, event_body
+from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)
@@ -26,7 +23,7 @@ RETENTION = Retention(256, 1024 * 1024, 300)
 
 def redis_at(port: int) -> Any:
     """Connect; redis-py's annotations mix up its blocking and its asynchronous client."""
-    return Redis(port=port, socket_timeout=2)
+    return Redis(port=port)
 
 
 def wait_until(condition, seconds: float = 20) -> None:
@@ -39,71 +36,11 @@ def wait_until(condition, seconds: float = 20) -> None:
     raise AssertionError(f"never held: {condition}")
 
 
-class Servers:
-    """Redis processes on ports of their own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.processes: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, port: int, *arguments: str, config: str | None = None) -> Any:
-        directory = self.directory / str(port)
-        directory.mkdir(exist_ok=True)
-        command = [shutil.which("redis-server") or "redis-server"]
-        if config is not None:
-            (directory / "redis.conf").write_text(config)
-            command += ["redis.conf"]
-        command += ["--port", str(port), "--bind", "127.0.0.1", *arguments]
-        with (directory / "log").open("ab") as log:
-            self.processes[port] = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
-        client = redis_at(port)
-        wait_until(client.ping)
-        return client
-
-    def kill(self, port: int) -> None:
-        self.processes[port].kill()
-        self.processes[port].wait()
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    if shutil.which("redis-server") is None and not os.environ.get("CI"):
-        pytest.skip("redis-server is needed: apt-get install redis-server")
-    started = Servers(tmp_path)
-    yield started
-    started.stop()
-
-
 def cli(*arguments: str) -> None:
-    subprocess.run(
-        [shutil.which("redis-cli") or "redis-cli", *arguments], check=True, capture_output=True
-    )
+    subprocess.run(["redis-cli", *arguments], check=True, capture_output=True)
 
 
-class Following:
-    """A log, and everything that was ever appended to it."""
-
-    def __init__(self, broker: RedisBroker, key: str) -> None:
-        self.broker = broker
-        self.key = key
-
-    async def start(self) -> Following:
-        self.log = await self.broker.subscribe(self.key, RETENTION, lambda: None)
-        return self
-
-    def numbers(self) -> list[int]:
-        return [int(data_of(entry.frame)) for entry in self.log.entries]
-
-    async def publish(self, number: int) -> None:
-        await self.broker.publish(self.key, event_body(b"%d" % number), RETENTION)
-
-
-async def published_anyhow(following: Following, number: int, seconds: float = 20) -> None:
+async def published_anyhow(following, number: int, seconds: float = 20) -> None:
     """Publish as a careful caller does: again after an error."""
     deadline = time.monotonic() + seconds
     while True:
@@ -122,7 +59,7 @@ async def published_anyhow(following: Following, number: int, seconds: float = 2
 
 
 @pytest.fixture
-def cluster(servers: Servers, unused_ports: Callable[[int], list[int]]) -> list[int]:
+def cluster(servers, unused_ports: Callable[[int], list[int]]) -> list[int]:
     """Three primaries, and a replica of the first."""
     ports = unused_ports(4)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "")
@@ -143,16 +80,14 @@ def is_whole(client: Any) -> bool:
     return bool(client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
 
 
-@pytest.mark.parametrize("follow", ["pattern", "channel"])
+@pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_carries_every_channel_and_survives_a_failover(
-    servers, cluster, follow, eventually
+    servers, cluster, mode, follow, eventually
 ):
-    broker = RedisBroker.cluster(
-        f"redis://127.0.0.1:{cluster[1]}", follow=follow, probe_interval=0.5
-    )
+    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[1]}", follow=mode, probe_interval=0.5)
     await broker.start()
     try:
-        channels = [await Following(broker, f"channel-{n}").start() for n in range(12)]
+        channels = [await follow(broker, f"channel-{n}") for n in range(12)]
         for number in range(20):
             await asyncio.gather(*(channel.publish(number) for channel in channels))
         for channel in channels:
@@ -171,13 +106,13 @@ async def test_cluster_carries_every_channel_and_survives_a_failover(
         await broker.stop()
 
 
-async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, eventually):
+async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, follow, eventually):
     broker = RedisBroker.cluster(
         f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
     )
     await broker.start()
     try:
-        channels = [await Following(broker, f"channel-{n}").start() for n in range(12)]
+        channels = [await follow(broker, f"channel-{n}") for n in range(12)]
         for channel in channels:
             await channel.publish(0)
         ids = [redis_at(port).execute_command("CLUSTER MYID").decode() for port in cluster[:3]]
@@ -201,7 +136,40 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, ev
         await broker.stop()
 
 
-async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
+@pytest.mark.parametrize("mode", ["pattern", "channel"])
+async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, follow, eventually):
+    """To channels of different slots, which one SSUBSCRIBE cannot name together."""
+    url = f"redis://127.0.0.1:{cluster[0]}?decode_responses=True&encoding=utf-16"
+    brokers = [
+        RedisBroker.cluster(url, follow=mode, probe_interval=0.5, check_interval=600)
+        for _ in range(2)
+    ]
+    for broker in brokers:
+        await broker.start()
+    try:
+        channels = [await follow(brokers[0], f"channel-{n}") for n in range(12)]
+        for number in range(3):
+            for channel in channels:
+                await channel.publish(number)
+            for channel in channels:
+                await channel.shows(*range(number + 1))
+            for port in cluster[:3]:
+                redis_at(port).client_kill_filter(_type="pubsub")
+
+        for broker in brokers:
+            broker.report_sessions("channel-1", 2)
+
+        async def are_counted():
+            return [await broker.total_sessions("channel-1") for broker in brokers] == [4, 4]
+
+        await eventually(are_counted)
+        await eventually(lambda: all(broker.is_healthy for broker in brokers))
+    finally:
+        for broker in brokers:
+            await broker.stop()
+
+
+async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, "--save", "")
     replica = servers.start(replica_port, "--save", "", "--replicaof", f"127.0.0.1 {primary_port}")
@@ -221,7 +189,7 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, eventually):
     )
     await broker.start()
     try:
-        channel = await Following(broker, "channel").start()
+        channel = await follow(broker, "channel")
         for number in range(20):
             await channel.publish(number)
         await eventually(lambda: channel.numbers() == list(range(20)))

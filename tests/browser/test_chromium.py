@@ -285,6 +285,29 @@ async def test_page_restored_from_the_back_forward_cache_goes_on_where_it_was(
     assert await listener.read("log.resets") == []
 
 
+async def test_network_that_is_back_is_noticed_at_once(serve, open_page, listen, profile, room):
+    node = serve("rooms:app")
+    page = await open_page(f"{node.url}/page")
+    listener = await listen(page, f"{room}/events")
+    talker = Talker(node.url, room)
+    await listener.until_number(await talker.say())
+
+    # Chromium leaves an open stream alone, as systems often leave a dead socket open
+    await profile.set_offline(True)
+    await talker.say()
+    await profile.set_offline(False)
+    await listener.until("log.connection.status.resumed")
+    await listener.until_number(await talker.say())
+
+    assert [s["state"] for s in await listener.read("log.statuses")] == [
+        "open",
+        "connecting",
+        "open",
+    ]
+    assert await listener.read("log.numbers") == [0, 1, 2]
+    assert await listener.read("log.resets") == []
+
+
 class TestSharing:
     async def test_two_components_of_a_page_are_one_connection(
         self, serve, open_page, listen, eventually, room
@@ -333,6 +356,40 @@ class TestSharing:
         for listener in listeners[1:]:
             assert await listener.until_number(last) == list(range(last + 1))
             assert await listener.read("log.resets") == []
+        assert await sessions(node.url, room) == 1
+
+    async def test_tabs_of_two_users_are_two_connections(self, serve, open_page, listen, room):
+        node = serve("rooms:app")
+        for user in ["ann", "ann", "bob"]:
+            page = await open_page(f"{node.url}/page")
+            await listen(page, f"{room}/events", f"{{ share: client.tabs, user: '{user}' }}")
+
+        assert await sessions(node.url, room) == 2
+
+    async def test_tab_in_the_back_forward_cache_hands_the_connection_on(
+        self, serve, open_page, listen, room
+    ):
+        node = serve("rooms:app")
+        shared = "{ share: client.tabs, user: 'ann' }"
+        talker = Talker(node.url, room)
+        pages = [await open_page(f"{node.url}/page") for _ in range(2)]
+        first, second = [await listen(page, f"{room}/events", shared) for page in pages]
+        await first.until_number(await talker.say(3))
+
+        async with talker.talking():
+            await pages[0].goto(f"{node.url}/elsewhere")
+            await second.until_number(talker.next_number + 3)
+            await pages[0].go_back(wait_until="commit")
+            await first.until_number(talker.next_number + 3)
+        last = talker.next_number - 1
+
+        assert await second.until_number(last) == list(range(last + 1))
+        assert await second.read("log.resets") == []
+        assert await pages[0].evaluate("restored") == 1
+        # what was told meanwhile is not kept for it, and it knows
+        numbers = await first.until_number(last)
+        assert numbers == sorted(set(numbers))
+        assert await first.read("log.resets") == ["gap"]
         assert await sessions(node.url, room) == 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -57,6 +58,24 @@ def test_committed_module_is_what_the_sources_build(client_dist):
     fresh = (client_dist / "served.min.js").read_bytes()
 
     assert fresh == COMMITTED.read_bytes(), "run `npm run build -- --ship` in client/"
+
+
+def kilobytes(module: Path) -> str:
+    """Its size as servers send it, in the form the documents give it."""
+    return f"{len(gzip.compress(module.read_bytes())) / 1000:.1f} kB"
+
+
+def test_documents_give_the_size_that_the_modules_have(client_dist):
+    readme = (ROOT / "README.md").read_text()
+    client_readme = (ROOT / "client" / "README.md").read_text()
+
+    assert re.findall(r"\d\S* kB", readme.split("## In the browser")[1].split("## Names")[0]) == [
+        kilobytes(COMMITTED)
+    ]
+    assert re.findall(r"\d\S* kB", client_readme) == [
+        kilobytes(client_dist / "client.min.js"),
+        kilobytes(COMMITTED),
+    ]
 
 
 def test_wheel_holds_what_is_no_python_module(wheel):

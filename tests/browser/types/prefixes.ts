@@ -19,11 +19,11 @@ channel<paths>()("/api/v1/news", {
 });
 channel<paths>()("/api/v1/news", {
   on: {
-    // @ts-expect-error may be null
+    // @ts-expect-error TS18049 may be null
     retraction: ({ reason }) => reason.trim(),
   },
 });
-// @ts-expect-error the prefix is part of the path
+// @ts-expect-error TS2345 the prefix is part of the path
 channel<paths>()("/news");
 
 const path = { board_id: 1, user_id: "b2c3" };
@@ -32,11 +32,11 @@ channel<paths>()("/api/v1/boards/{board_id}/cursors/{user_id}/events", {
   on: { moved: ({ x, y }) => x + y },
 });
 channel<paths>()("/api/v1/boards/{board_id}/cursors/{user_id}/events", {
-  // @ts-expect-error a parameter is missing
+  // @ts-expect-error TS2741 a parameter is missing
   path: { board_id: 1 },
 });
 channel<paths>()("/api/v1/boards/{board_id}/cursors/{user_id}/events", {
-  // @ts-expect-error not this type
+  // @ts-expect-error TS2322 not this type
   path: { ...path, board_id: "one" },
 });
 
@@ -45,7 +45,7 @@ channel<paths>()("/api/v1/jobs/{job_id}/events", {
   onEvent(event) {
     if (event.kind === "started") event.at.trim();
     else event.percent.toFixed();
-    // @ts-expect-error no such event
+    // @ts-expect-error TS2367 no such event
     if (event.kind === "failed") return;
   },
 });
@@ -56,7 +56,7 @@ news satisfies NewsEvent;
 connect<NewsEvent>("/api/v1/news", {
   onEvent(event) {
     if (event.type === "headline") event.title.trim();
-    // @ts-expect-error not a field of this event
+    // @ts-expect-error TS2339 not a field of this event
     else event.title.trim();
   },
 });

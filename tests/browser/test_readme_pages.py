@@ -1,4 +1,4 @@
-"""Pages of htmx 2 and htmx 4, with nothing but attributes, in Chromium."""
+"""The README's pages, in Chromium: htmx 2, htmx 4, and the module that the wheel holds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import httpx2
 import pytest
 from playwright.async_api import Page, expect
 
-PAGES = Path(__file__).parent / "htmx"
+PACKAGES = Path(__file__).parent / "htmx"
 
 
 @pytest.fixture(scope="module")
 def environment(npm_install) -> dict[str, str]:
-    npm_install(PAGES)
-    return {"HTMX_PAGES": str(PAGES)}
+    return {"NPM_MODULES": str(npm_install(PACKAGES))}
 
 
 ShowFunction = Callable[[str, str], Awaitable[Page]]
@@ -75,3 +74,20 @@ async def test_reset_makes_the_page_fetch_what_it_missed(serve, environment, sho
 
     await comment(server.url, "after")
     await expect(items).to_have_text(["after"])
+
+
+async def test_module_page_shows_each_count_and_survives_a_restart(serve, environment, show):
+    server = serve("fragments:app", env=environment)
+    page = await show(server.url, "module")
+    count = page.get_by_role("status")
+    await comment(server.url, "first")
+    await expect(count).to_have_text("1")
+
+    # its events are gone with its memory: the page is told, and loads itself again
+    await page.evaluate("document.title = 'before'")
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(serve, "fragments:app", port=server.port, env=environment)
+    await expect(page).to_have_title("module")
+
+    await comment(server.url, "after")
+    await expect(count).to_have_text("1")

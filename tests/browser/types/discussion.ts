@@ -46,9 +46,9 @@ connect<Event>("/discussions/welcome/events", listener);
 connect<DiscussionEvent>("/discussions/welcome/events", {
   onEvent(event) {
     if (event.type === "comment-added") event.comment.text.trim();
-    // @ts-expect-error not a field of this event
+    // @ts-expect-error TS2339 not a field of this event
     if (event.type === "comment-added") event.viewers;
-    // @ts-expect-error no such event
+    // @ts-expect-error TS2367 no such event
     if (event.type === "comment-removed") return;
   },
 });
@@ -56,13 +56,13 @@ connect<DiscussionEvent>("/discussions/welcome/events", listener);
 
 connect<Event>("/discussions/welcome/events", {
   onEvent(event) {
-    // @ts-expect-error not a field of every event
+    // @ts-expect-error TS2339 not a field of every event
     event.comment;
-    // @ts-expect-error no such event
+    // @ts-expect-error TS2367 no such event
     if (event.type === "comment-removed") return;
-    // @ts-expect-error not a field of this event
+    // @ts-expect-error TS2339 not a field of this event
     if (event.type === "votes-changed") event.viewers;
-    // @ts-expect-error not this type
+    // @ts-expect-error TS2339 not this type
     if (event.type === "votes-changed") event.up.trim();
   },
 });
@@ -70,24 +70,24 @@ connect<Event>("/discussions/welcome/events", {
 channel<paths>()("/discussions/{discussion_id}/events", {
   path: { discussion_id: "welcome" },
   on: {
-    // @ts-expect-error no such event
+    // @ts-expect-error TS2353 no such event
     "comment-removed": () => {},
   },
 });
 channel<paths>()("/discussions/{discussion_id}/events", {
   path: { discussion_id: "welcome" },
   on: {
-    // @ts-expect-error no such field
+    // @ts-expect-error TS2339 no such field
     "comment-added": ({ coment }) => coment,
   },
 });
-// @ts-expect-error no such path
+// @ts-expect-error TS2345 no such path
 channel<paths>()("/discussion/{discussion_id}/events", { path: { discussion_id: "welcome" } });
-// @ts-expect-error not a stream
-channel<paths>()("/discussions");
-// @ts-expect-error the path has a parameter
+// @ts-expect-error TS2345 not a stream
+channel<paths>()("/discussions", {});
+// @ts-expect-error TS2554 the path has a parameter
 channel<paths>()("/discussions/{discussion_id}/events");
-// @ts-expect-error of another name
+// @ts-expect-error TS2353 of another name
 channel<paths>()("/discussions/{discussion_id}/events", { path: { id: "welcome" } });
-// @ts-expect-error no such path
+// @ts-expect-error TS2344 no such path
 export type Nothing = EventOf<paths, "/events">;

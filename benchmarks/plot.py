@@ -1,0 +1,157 @@
+"""Draws a result file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .report import number, whole
+from .results import OURS, Results
+
+_OURS_COLOUR = "#0b7a75"
+_PEER_COLOUR = "#b8c0c8"
+_TEXT_COLOUR = "#30363d"
+_MUTED_COLOUR = "#6a737d"
+# a bar longer than this many times the next one is cut, or it would flatten the others
+_CUT = 2.0
+
+mpl.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "text.color": _TEXT_COLOUR,
+        "axes.edgecolor": _PEER_COLOUR,
+        "axes.labelcolor": _MUTED_COLOUR,
+        "xtick.color": _MUTED_COLOUR,
+        "ytick.color": _TEXT_COLOUR,
+        # text stays text, and the same results give the same file
+        "svg.fonttype": "none",
+        "svg.hashsalt": "benchmarks",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One figure of one workload, for every server."""
+
+    workload: str
+    figure: str
+    title: str
+    unit: str
+    is_less_better: bool = True
+
+
+_BARS = (
+    Bars("fanout", "cpu_us", "CPU per delivery", "µs"),
+    Bars("burst", "deliveries_per_s", "Deliveries per second in bursts", "", is_less_better=False),
+    Bars("idle", "kib", "Memory per idle session", "KiB"),
+    Bars("last", "last_ms", "One event to {size} sessions: the last has it after", "ms"),
+)
+
+
+def draw(results: Results, path: Path) -> None:
+    """Write the figure of a result file; the suffix says in which format."""
+    bars = [panel for panel in _BARS if results.sizes(panel.workload)]
+    growths = [name for name in ("growth-sessions", "growth-channels") if results.sizes(name)]
+    rows = (len(bars) + 1) // 2 + bool(growths)
+    figure = Figure(figsize=(10, 0.7 + 2.55 * rows), layout="constrained", facecolor="white")
+    figure.get_layout_engine().set(w_pad=0.2, h_pad=0.12)  # type: ignore[union-attr]
+    grid = figure.subplots(rows, 2, squeeze=False)
+    axes = [axis for row in grid for axis in row]
+    for axis, panel in zip(axes, bars, strict=False):
+        _draw_bars(axis, results, panel)
+    rest = axes[len(bars) + len(bars) % 2 :]
+    for axis, workload in zip(rest, growths, strict=False):
+        _draw_growth(axis, results, workload)
+    for axis in axes:
+        if not axis.has_data():
+            axis.set_axis_off()
+    machine = f"{results.machine['cpu']}, {results.date[:10]}; lines are ranges over rounds"
+    figure.supxlabel(machine, fontsize=8, color=_MUTED_COLOUR)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _draw_bars(axis: Axes, results: Results, panel: Bars) -> None:
+    size = results.sizes(panel.workload)[-1]
+    found = [
+        (server, spread)
+        for server in results.servers(panel.workload, size)
+        if (spread := results.figure(panel.workload, size, server, panel.figure)) is not None
+    ]
+    found.sort(key=lambda entry: entry[1].median, reverse=panel.is_less_better)
+    # the best is drawn last, which is on top
+    end = _end_of_axis([spread.median for _, spread in found])
+    for place, (server, spread) in enumerate(found):
+        is_ours = server == OURS
+        is_cut = spread.median > end
+        length = min(spread.median, end)
+        axis.barh(place, length, 0.66, color=_OURS_COLOUR if is_ours else _PEER_COLOUR)
+        if spread.count > 1 and not is_cut:
+            ends = (spread.least, min(spread.most, end * 1.02))
+            axis.plot(ends, (place, place), color=_TEXT_COLOUR, linewidth=1, alpha=0.55)
+        text = f"{number(spread.median)} {panel.unit}".strip()
+        axis.text(
+            max(length, min(spread.most, end * 1.02)) + end * 0.02,
+            place,
+            f"→ {text}" if is_cut else text,
+            va="center",
+            fontweight="bold" if is_ours else "normal",
+            color=_OURS_COLOUR if is_ours else _TEXT_COLOUR,
+        )
+    axis.set_yticks(range(len(found)), [server for server, _ in found])
+    for label, (server, _) in zip(axis.get_yticklabels(), found, strict=True):
+        label.set_color(_OURS_COLOUR if server == OURS else _TEXT_COLOUR)
+        label.set_fontweight("bold" if server == OURS else "normal")
+    axis.set_xlim(0, end * 1.28)
+    axis.xaxis.set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    hint = "less is better" if panel.is_less_better else "more is better"
+    _title(axis, panel.title.format(size=whole(size)), hint)
+
+
+def _end_of_axis(medians: Sequence[float]) -> float:
+    """Return where the longest bar ends, or where it is cut."""
+    *rest, longest = sorted(medians)
+    return rest[-1] * 1.15 if len(rest) > 1 and longest > _CUT * rest[-1] else longest
+
+
+def _draw_growth(axis: Axes, results: Results, workload: str) -> None:
+    sizes = results.sizes(workload)
+    found = [(size, results.figure(workload, size, OURS, "cpu_us")) for size in sizes]
+    steps = [(size, spread) for size, spread in found if spread is not None]
+    xs = [size for size, _ in steps]
+    axis.fill_between(
+        xs,
+        [spread.least for _, spread in steps],
+        [spread.most for _, spread in steps],
+        color=_OURS_COLOUR,
+        alpha=0.15,
+        linewidth=0,
+    )
+    medians = [spread.median for _, spread in steps]
+    axis.plot(xs, medians, color=_OURS_COLOUR, marker="o", markersize=4)
+    for x, median in zip(xs, medians, strict=True):
+        axis.annotate(
+            number(median), (x, median), (0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    axis.set_xscale("log")
+    axis.set_xticks(xs, [whole(x) for x in xs])
+    axis.minorticks_off()
+    axis.set_ylim(0, max(spread.most for _, spread in steps) * 1.35)
+    axis.set_yticks([])
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    is_sessions = workload == "growth-sessions"
+    axis.set_xlabel("sessions of the channel" if is_sessions else "channels with a history")
+    _title(axis, f"CPU per {'delivery' if is_sessions else 'publish'} as it grows", "µs")
+
+
+def _title(axis: Axes, title: str, hint: str) -> None:
+    axis.set_title(title, loc="left", fontweight="bold", fontsize=10)
+    axis.set_title(hint, loc="right", fontsize=8, color=_MUTED_COLOUR)

@@ -1,0 +1,436 @@
+"""Tables from a result file: for the terminal, and for the README. Pure but for `print`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .results import FLOOR, OURS, Results, Spread
+
+README_BEGIN = "<!-- figures: made by `make bench`, not by hand -->"
+README_END = "<!-- end of figures -->"
+NO_RESULTS = "No result file is committed yet."
+
+# beyond it, a wall-clock figure may be the load client's
+_BUSY_CLIENT = 0.9
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a column shows.
+
+    Attributes:
+        name: As in the rows.
+        title: Over the column.
+        scale: What it is multiplied by for display.
+    """
+
+    name: str
+    title: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a workload is shown; its first figure is the one that is compared.
+
+    Attributes:
+        workload: Its name in the rows.
+        title: What it does; `{size}` is filled in.
+        figures: Its columns.
+        is_per_size: Whether sizes are rows of one table.
+    """
+
+    workload: str
+    title: str
+    figures: tuple[Figure, ...]
+    is_per_size: bool = False
+
+
+_CPU = Figure("cpu_us", "CPU µs")
+_USER = Figure("user_us", "user µs")
+_RATE = Figure("deliveries_per_s", "deliveries/s")
+_P50 = Figure("p50_ms", "p50 ms")
+_P99 = Figure("p99_ms", "p99 ms")
+_LAST = Figure("last_ms", "last ms")
+_LOAD = Figure("client_busy", "client CPU %", 100)
+
+TABLES = (
+    Table(
+        "fanout",
+        "One channel, {size} sessions, event by event",
+        (_CPU, _USER, _RATE, _P50, _P99, _LAST, _LOAD),
+    ),
+    Table(
+        "burst",
+        "One channel, {size} sessions, bursts of publishes by POST",
+        (_RATE, _CPU, _USER, _P50, _P99, _LOAD),
+    ),
+    Table(
+        "channels",
+        "{size} channels, one session each",
+        (_CPU, _USER, _RATE, _P50, _P99, _LOAD),
+    ),
+    Table(
+        "idle",
+        "{size} idle sessions",
+        (
+            Figure("kib", "KiB/session"),
+            Figure("connects_per_s", "connects/s"),
+            Figure("connect_us", "CPU µs/connect"),
+            Figure("tasks", "tasks/session"),
+            Figure("collection_ms", "full collection ms"),
+        ),
+    ),
+    Table(
+        "last",
+        "One event at a time to {size} sessions",
+        (_LAST, _CPU, _RATE, _P50, _LOAD),
+    ),
+    Table(
+        "deploy",
+        "A server with {size} sessions is replaced",
+        (
+            Figure("all_back_s", "all back s"),
+            Figure("down_p50_s", "away p50 s"),
+            Figure("down_p99_s", "away p99 s"),
+            Figure("down_max_s", "away worst s"),
+            Figure("server_gone_s", "server gone s"),
+            Figure("events", "events, none lost"),
+        ),
+    ),
+    Table(
+        "redis",
+        "Through Redis, {size} node(s), events of channels without a stream there",
+        (
+            _CPU,
+            _USER,
+            Figure("events_per_s", "events/s and core"),
+            Figure("redis_us", "Redis CPU µs"),
+        ),
+    ),
+    Table(
+        "redis-streams",
+        "Through Redis, {size} node(s), each event also delivered to a stream",
+        (
+            _CPU,
+            _USER,
+            Figure("events_per_s", "events/s and core"),
+            Figure("redis_us", "Redis CPU µs"),
+        ),
+    ),
+    Table(
+        "growth-sessions",
+        "CPU per delivery by sessions, without the publish",
+        (_CPU, Figure("publish_us", "publish µs"), _LAST, _LOAD),
+        is_per_size=True,
+    ),
+    Table(
+        "growth-channels",
+        "CPU per publish by channels",
+        (_CPU,),
+        is_per_size=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on one figure.
+
+    Attributes:
+        text: What is bounded.
+        bound: The bound.
+        is_upper: Whether the figure has to be at most that, or at least.
+        measured: Finds the figure.
+    """
+
+    text: str
+    bound: float
+    measured: Callable[[Results], Spread | None]
+    is_upper: bool = True
+
+
+def _ratio(workload: str, figure: str, other: str) -> Callable[[Results], Spread | None]:
+    def measured(results: Results) -> Spread | None:
+        sizes = results.sizes(workload)
+        return results.ratio(workload, sizes[-1], OURS, other, figure) if sizes else None
+
+    return measured
+
+
+def _above_floor(results: Results) -> Spread | None:
+    sizes = results.sizes("redis")
+    return results.difference("redis", sizes[0], OURS, FLOOR, "cpu_us") if sizes else None
+
+
+def _growth(workload: str) -> Callable[[Results], Spread | None]:
+    return lambda results: results.growth(workload, OURS, "cpu_us")
+
+
+TARGETS = (
+    Target("CPU per delivery / nchan", 1.2, _ratio("fanout", "cpu_us", "nchan")),
+    Target("CPU per delivery / better-sse", 0.6, _ratio("fanout", "cpu_us", "better-sse")),
+    Target("CPU per delivery / sse-starlette", 0.27, _ratio("fanout", "cpu_us", "sse-starlette")),
+    Target(
+        "burst deliveries per second / nchan",
+        6,
+        _ratio("burst", "deliveries_per_s", "nchan"),
+        is_upper=False,
+    ),
+    Target(
+        "burst deliveries per second / better-sse",
+        11,
+        _ratio("burst", "deliveries_per_s", "better-sse"),
+        is_upper=False,
+    ),
+    Target("memory per idle session / nchan", 1.1, _ratio("idle", "kib", "nchan")),
+    Target("memory per idle session / sse-starlette", 0.22, _ratio("idle", "kib", "sse-starlette")),
+    Target("last delivery / nchan", 1.0, _ratio("last", "last_ms", "nchan")),
+    Target("Redis subscriber: CPU µs per event above the parser", 1.0, _above_floor),
+    Target("CPU per delivery, most sessions / fewest", 1.2, _growth("growth-sessions")),
+    Target("CPU per publish, most channels / fewest", 1.2, _growth("growth-channels")),
+)
+
+
+def print_report(results: Results) -> None:
+    """Print every table, the targets, and what failed or was left out."""
+    print("\n\n".join(report_parts(results)))
+
+
+def report_parts(results: Results) -> list[str]:
+    """Return the parts of the report."""
+    parts = [_about(results)]
+    for table in TABLES:
+        sizes = results.sizes(table.workload)
+        if table.is_per_size and sizes:
+            parts.append(f"{table.title}\n{_by_size(results, table, sizes)}")
+        elif not table.is_per_size:
+            parts += [
+                f"{table.title.format(size=whole(size))}\n{_by_server(results, table, size)}"
+                for size in sizes
+            ]
+    parts.append(_targets(results))
+    parts += [f"left out: {name}: {why}" for name, why in results.left_out.items()]
+    parts += [
+        f"FAILED, not counted: {row.workload} of {row.server} in round {row.round + 1}: "
+        f"{row.failure}"
+        for row in results.failures()
+    ]
+    return parts
+
+
+def _about(results: Results) -> str:
+    machine, versions = (
+        ", ".join(f"{name} {value}" for name, value in found.items())
+        for found in (results.machine, results.versions)
+    )
+    return f"{results.date}\n{machine}\n{versions}"
+
+
+def _by_server(results: Results, table: Table, size: int) -> str:
+    compared = table.figures[0]
+    head = ["server", *(figure.title for figure in table.figures), f"ours / its {compared.title}"]
+    lines = []
+    for server in results.servers(table.workload, size):
+        cells = [_shown(results, table, size, server, figure) for figure in table.figures]
+        ratio = results.ratio(table.workload, size, OURS, server, compared.name)
+        lines.append([server, *cells, "" if server == OURS or ratio is None else spread(ratio)])
+    return _aligned([head, *lines])
+
+
+def _by_size(results: Results, table: Table, sizes: Sequence[int]) -> str:
+    head = ["size", *(figure.title for figure in table.figures)]
+    lines = [
+        [whole(size), *(_shown(results, table, size, OURS, figure) for figure in table.figures)]
+        for size in sizes
+    ]
+    return _aligned([head, *lines])
+
+
+def _shown(results: Results, table: Table, size: int, server: str, figure: Figure) -> str:
+    found = results.figure(table.workload, size, server, figure.name)
+    if found is None:
+        return "-"
+    scaled = found.times(figure.scale)
+    if figure is _LOAD:
+        return number(scaled.median) + (" (!)" if found.median > _BUSY_CLIENT else "")
+    return spread(scaled) if figure is table.figures[0] else number(scaled.median)
+
+
+def _targets(results: Results) -> str:
+    lines = [["target", "bound", "measured", ""]]
+    for target in TARGETS:
+        found = target.measured(results)
+        sign = "<=" if target.is_upper else ">="
+        if found is None:
+            lines.append([target.text, f"{sign} {target.bound:g}", "-", "not measured"])
+            continue
+        holds = (found.median <= target.bound) == target.is_upper or found.median == target.bound
+        verdict = "holds" if holds else "missed"
+        lines.append([target.text, f"{sign} {target.bound:g}", spread(found), verdict])
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not position else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def number(value: float) -> str:
+    """Write three significant digits, and all before the point."""
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{decimals}f}".replace(",", " ")
+
+
+def whole(value: int) -> str:
+    """Write a count."""
+    return f"{value:,}".replace(",", " ")
+
+
+def spread(found: Spread) -> str:
+    """Write a median with its range."""
+    if found.count == 1:
+        return f"{number(found.median)}"
+    return f"{number(found.median)} [{number(found.least)}-{number(found.most)}]"
+
+
+# ---- the README ---------------------------------------------------------------------------
+
+
+def readme_figures(results: Results | None, file_name: str = "") -> str:
+    """Return what stands in the README between its two marks.
+
+    Every number in it comes from the result file.
+    """
+    if results is None:
+        return NO_RESULTS
+    plot = f"benchmarks/results/{Path(file_name).stem}.svg"
+    return "\n\n".join(
+        part
+        for part in (
+            f"![The figures below as bars]({plot})",
+            _readme_table(results),
+            _readme_growth(results),
+            _readme_source(results, file_name),
+        )
+        if part
+    )
+
+
+def replaced_figures(readme: str, figures: str) -> str:
+    """Return the README with other figures.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    pattern = re.compile(f"{re.escape(README_BEGIN)}\n.*?{re.escape(README_END)}", re.DOTALL)
+    replaced, count = pattern.subn(lambda _: f"{README_BEGIN}\n{figures}\n{README_END}", readme)
+    if count != 1:
+        raise ValueError(f"the README needs {README_BEGIN} once, and {README_END} after it")
+    return replaced
+
+
+def figures_in(readme: str) -> str:
+    """Return what stands between the marks.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    begin, end = readme.index(README_BEGIN) + len(README_BEGIN), readme.index(README_END)
+    return readme[begin:end].strip("\n")
+
+
+@dataclass(frozen=True)
+class _Column:
+    workload: str
+    figure: str
+    title: str
+    unit: str
+
+
+_COLUMNS = (
+    _Column("fanout", "cpu_us", "CPU per delivery", "µs"),
+    _Column("fanout", "last_ms", "last of {size}", "ms"),
+    _Column("burst", "deliveries_per_s", "in bursts", "per s"),
+    _Column("idle", "kib", "memory per session", "KiB"),
+    _Column("last", "last_ms", "last of {size}", "ms"),
+    _Column("deploy", "all_back_s", "deploy, all back", "s"),
+)
+
+
+def _readme_table(results: Results) -> str:
+    columns = [column for column in _COLUMNS if results.sizes(column.workload)]
+    sizes = {column: results.sizes(column.workload)[-1] for column in columns}
+    titles = [
+        f"{column.title.format(size=whole(sizes[column]))}, {column.unit}" for column in columns
+    ]
+    lines = [["", *titles], ["---", *("---:" for _ in columns)]]
+    for server in results.servers("fanout"):
+        name = f"**{server}**" if server == OURS else server
+        cells = [_cell(results, column, sizes[column], server) for column in columns]
+        lines.append([name, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(results: Results, column: _Column, size: int, server: str) -> str:
+    found = results.figure(column.workload, size, server, column.figure)
+    if found is None:
+        return "-"
+    ratio = results.ratio(column.workload, size, server, OURS, column.figure)
+    if server == OURS or ratio is None:
+        return number(found.median)
+    return f"{number(found.median)} ({number(ratio.median)}&times;)"
+
+
+def _readme_growth(results: Results) -> str:
+    sentences = []
+    if sizes := results.sizes("growth-sessions"):
+        shown = _steps(results, "growth-sessions", sizes)
+        sentences.append(f"CPU per delivery by sessions of a channel: {shown}.")
+    if sizes := results.sizes("growth-channels"):
+        shown = _steps(results, "growth-channels", sizes)
+        sentences.append(f"CPU per publish by channels: {shown}.")
+    for nodes in results.sizes("redis")[:1]:
+        ours = results.figure("redis", nodes, OURS, "cpu_us")
+        floor = results.figure("redis", nodes, FLOOR, "cpu_us")
+        if ours and floor:
+            sentences.append(
+                f"Hearing of an event through Redis: {number(ours.median)} µs of CPU, of which "
+                f"{number(floor.median)} µs are the parser's."
+            )
+    return "\n".join(sentences)
+
+
+def _steps(results: Results, workload: str, sizes: Sequence[int]) -> str:
+    found = [(size, results.figure(workload, size, OURS, "cpu_us")) for size in sizes]
+    return ", ".join(
+        f"{number(step.median)} µs at {whole(size)}" for size, step in found if step is not None
+    )
+
+
+def _readme_source(results: Results, file_name: str) -> str:
+    machine, versions = results.machine, results.versions
+    shown = ", ".join(
+        f"{name} {versions[name]}"
+        for name in ("python", "uvicorn", "sse-starlette", "fastapi", "litestar", "broadcaster",
+                     "better-sse", "node", "libnginx-mod-nchan")
+        if name in versions
+    )  # fmt: skip
+    about = (
+        f"{results.date[:10]}, {machine['cpu']}, {machine['cpus']} CPUs, "
+        f"Linux {machine['kernel']}; {shown}."
+    )
+    return (
+        f"{about} Medians over rounds; in brackets the median ratio to this library in the same "
+        f"round. All rows: [`{file_name}`](benchmarks/results/{file_name})."
+    )

@@ -1,0 +1,1 @@
+"""The servers that are measured, each with the same paths and events."""

@@ -1,0 +1,427 @@
+"""Starting, refusing and failing: what a user of the broker is told, and how soon."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+
+from fastapi_sse_channels import (
+    BrokerError,
+    BrokerNotStartedError,
+    ChannelManager,
+    ConfigurationError,
+    PublishError,
+    create_sse_router,
+)
+from fastapi_sse_channels._log import Retention
+from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels.brokers.redis import RedisBroker
+from fastapi_sse_channels.brokers.redis._names import Names
+
+KEY = "note:1:events"
+KEEPING = Retention(256, 1024 * 1024, 300)
+BODY = event_body(b"1")
+
+
+def publish(broker, **options):
+    return broker.publish(KEY, BODY, KEEPING, **options)
+
+
+class TestNotStarted:
+    """The message says where to put the hook."""
+
+    HOOK = r"Include the router .* in the application itself .* FastAPI\(lifespan=sse_lifespan"
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            lambda broker: broker.publish(KEY, BODY, KEEPING),
+            lambda broker: broker.subscribe(KEY, KEEPING, lambda: None),
+            lambda broker: broker.history(KEY, None, KEEPING),
+            lambda broker: broker.total_sessions(KEY),
+        ],
+        ids=["publish", "subscribe", "history", "total_sessions"],
+    )
+    async def test_every_use_is_refused(self, redis_url, use):
+        with pytest.raises(BrokerNotStartedError, match=self.HOOK):
+            await use(RedisBroker(redis_url))
+
+    async def test_python_subscription_is_refused(self, make_notes, redis_url):
+        notes = make_notes(broker=redis_url)
+
+        with pytest.raises(BrokerNotStartedError, match=self.HOOK):
+            async with notes.manager.channel("1").subscribe():
+                pass
+
+    def test_router_whose_lifespan_is_never_run_is_refused(self, make_notes, redis_url):
+        """A trap of FastAPI's: the child's lifespan is never run."""
+        manager = make_notes(broker=redis_url).manager
+        app, parent = FastAPI(), APIRouter()
+        app.include_router(parent)
+        parent.include_router(create_sse_router(manager, "/nested/{note_id}/events"))
+
+        with TestClient(app) as client:
+            response = client.get("/nested/1/events")
+
+        assert response.status_code == 503
+        assert "use FastAPI(lifespan=sse_lifespan(manager))" in response.json()["detail"]
+
+    def test_what_concerns_this_process_alone_never_fails(self, redis_url):
+        broker = RedisBroker(redis_url)
+        broker.unsubscribe(KEY)
+        broker.report_sessions(KEY, 1)
+
+        assert broker.forget(KEY) is False
+        assert broker.is_healthy is False
+        assert repr(broker).endswith("stopped>")
+
+
+class TestStarting:
+    async def refused(self, broker, match):
+        began = time.monotonic()
+        with pytest.raises(BrokerError, match=match):
+            await broker.start()
+        assert time.monotonic() - began < 4
+        with pytest.raises(BrokerNotStartedError):
+            await publish(broker)
+
+    async def test_nobody_listens(self, unused_ports):
+        [port] = unused_ports(1)
+        broker = RedisBroker(f"redis://127.0.0.1:{port}", start_timeout=0.5)
+
+        await self.refused(broker, rf"^Redis at 127.0.0.1:{port} cannot be used: Error 111 connect")
+
+    async def test_host_that_does_not_exist(self):
+        broker = RedisBroker("redis://no-such-host.invalid", start_timeout=2)
+
+        await self.refused(broker, r"^Redis at no-such-host.invalid:6379 cannot be used: Error")
+
+    async def test_server_that_hangs(self, server):
+        server.pause()
+        broker = RedisBroker(server.url, start_timeout=0.5)
+
+        await self.refused(broker, "does not answer in time")
+        server.go_on()
+
+    @pytest.mark.parametrize("url", ["//", "//:wrong@", "//nobody:wrong@"])
+    async def test_wrong_password(self, server, url):
+        server.client.config_set("requirepass", "secret")
+        broker = RedisBroker(server.url.replace("//", url))
+
+        await self.refused(broker, r"refuses the password or user: (Auth|WRONGPASS|invalid|user)")
+
+    async def test_something_that_is_not_redis(self, unused_ports):
+        [port] = unused_ports(1)
+        async with await asyncio.start_server(answer_http, "127.0.0.1", port):
+            broker = RedisBroker(f"redis://127.0.0.1:{port}", start_timeout=0.5)
+
+            await self.refused(broker, "cannot be used: ")
+
+    async def test_replica(self, server):
+        server.client.replicaof("127.0.0.1", 1)
+
+        await self.refused(RedisBroker(server.url), "is a replica, or was demoted to one")
+
+    async def test_no_cluster(self, server):
+        await self.refused(RedisBroker.cluster(server.url), "cannot be used: .*[Cc]luster")
+
+    @pytest.mark.parametrize(
+        "missing",
+        [
+            ("resetkeys",),
+            ("resetkeys", "~other:*"),
+            ("resetchannels",),
+            ("resetchannels", "&sse:ev:{*"),
+            ("-@scripting",),
+            ("-@pubsub",),
+            ("-publish",),
+            ("-@write",),
+            ("-@read",),
+            ("-xadd",),
+            ("-time",),
+            ("-hgetall",),
+        ],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize("follow", ["pattern", "channel"])
+    async def test_missing_right(self, server, missing, follow):
+        grant(server, *Names("sse").rights.split(), *missing)
+        broker = RedisBroker(as_user(server), follow=follow)
+
+        await self.refused(
+            broker,
+            r"lacks rights \(.+\); grant the user `~sse:\* &sse:\* &sse:ev:{\* \+@read .+`",
+        )
+
+    async def test_glob_does_not_grant_the_pattern(self, server):
+        """Redis compares a subscribed pattern with what was granted letter by letter."""
+        grant(server, *Names("sse").rights.split(), "resetchannels", "&sse:*")
+
+        await self.refused(RedisBroker(as_user(server)), "lacks rights")
+
+    @pytest.mark.parametrize("mode", ["pattern", "channel"])
+    @pytest.mark.parametrize(("namespace", "database"), [("sse", 0), ("ä shop*", 0), ("sse", 3)])
+    async def test_rights_that_the_message_names_are_enough(
+        self, server, eventually, mode, namespace, database
+    ):
+        grant(server, *Names(namespace, database).rights.split())
+        url = f"{as_user(server)}/{database}"
+        broker = RedisBroker(url, namespace=namespace, follow=mode)
+        await broker.start()
+        log = await broker.subscribe(KEY, KEEPING, lambda: None)
+        position = await publish(broker, idempotency_key="once")
+        await eventually(lambda: log.top == position)
+        broker.report_sessions(KEY, 2)
+        assert await broker.total_sessions(KEY) == 2
+        broker.unsubscribe(KEY)
+        assert broker.is_healthy
+        await broker.stop()
+        denied = server.client.acl_log()
+        assert [entry for entry in denied if entry["username"] == "app"] == []
+
+    async def test_full_server_starts_with_a_warning(self, server, start_broker, caplog):
+        """What is stored can still be read."""
+        server.client.config_set("maxmemory", 1)
+        await start_broker()
+
+        assert "Redis takes no events at present: " in caplog.text
+
+    async def test_starts_at_the_same_time_are_one(self, server):
+        broker = RedisBroker(server.url)
+        await asyncio.gather(broker.start(), broker.start(), broker.start())
+
+        assert len(server.subscribers()) == 1
+        for _ in range(3):
+            await publish(broker)
+            await broker.stop()
+        assert server.subscribers() == []
+
+    async def test_start_that_failed_may_be_tried_again(self, server):
+        server.client.config_set("requirepass", "secret")
+        broker = RedisBroker(server.url)
+        with pytest.raises(BrokerError):
+            await broker.start()
+        server.client.config_set("requirepass", "")
+
+        await broker.start()
+        await publish(broker)
+        await broker.stop()
+
+    @pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", ""])
+    def test_url_of_something_else_is_refused(self, url):
+        with pytest.raises(
+            ConfigurationError, match=r"is not a Redis URL .* use redis://host:port"
+        ):
+            RedisBroker(url)
+
+    def test_empty_namespace_is_refused(self):
+        with pytest.raises(ConfigurationError, match="name the application"):
+            RedisBroker(namespace="")
+
+    def test_password_is_never_shown(self):
+        broker = RedisBroker("redis://user:secret@example.com:1/2")
+
+        assert repr(broker) == "<RedisBroker Redis at example.com:1 stopped>"
+
+
+class TestFailing:
+    """`publish` fails within two seconds, and the event is stored once at most."""
+
+    async def fails(self, broker, match="in time", **options):
+        began = time.monotonic()
+        with pytest.raises(PublishError, match=match):
+            await publish(broker, **options)
+        assert time.monotonic() - began < 2.2
+
+    async def test_when_the_server_is_gone(self, start_broker, server):
+        broker = await start_broker()
+        server.kill()
+
+        await self.fails(broker, "cannot be used: ")
+
+    async def test_when_the_server_hangs_and_then_it_runs_once(self, start_broker, server):
+        broker = await start_broker()
+        await publish(broker)
+        server.pause()
+        await asyncio.gather(*(self.fails(broker, "in time") for _ in range(50)))
+        server.go_on()
+
+        # whatever reached the server while it hung has been run before this
+        top = await publish(broker)
+        server_side = server.client.xrange(Names("sse").log(KEY))
+        assert len(server_side) == top.offset
+        assert top.offset <= 52
+        stats = server.client.info("commandstats")
+        calls = stats["cmdstat_evalsha"]["calls"] + stats["cmdstat_eval"]["calls"]
+        assert calls <= top.offset + 4  # the start's own, and scripts that were sent again
+
+    async def test_retry_with_the_same_idempotency_key_stores_once(self, start_broker, server):
+        broker = await start_broker(publish_timeout=0.3)
+        server.pause()
+        for _ in range(5):
+            await self.fails(broker, idempotency_key="once")
+        server.go_on()
+        await publish(broker, idempotency_key="once")
+
+        assert server.client.xlen(Names("sse").log(KEY)) == 1
+
+    async def test_other_calls_fail_as_soon(self, start_broker, server):
+        broker = await start_broker(publish_timeout=0.3)
+        server.pause()
+        began = time.monotonic()
+        for call in (
+            broker.subscribe(KEY, KEEPING, lambda: None),
+            broker.history(KEY, None, KEEPING),
+            broker.total_sessions(KEY),
+        ):
+            with pytest.raises(BrokerError, match="in time"):
+                await call
+        assert time.monotonic() - began < 2
+        server.go_on()
+
+    async def test_stop_ends_while_the_server_hangs(self, server):
+        broker = RedisBroker(server.url)
+        await broker.start()
+        server.pause()
+        began = time.monotonic()
+        await broker.stop()
+
+        assert time.monotonic() - began < 3
+        server.go_on()
+
+    async def test_pool_that_is_used_up_waits_its_turn(self, start_broker, server):
+        broker = await start_broker(max_connections=2)
+
+        positions = await asyncio.gather(*(publish(broker) for _ in range(200)))
+
+        assert sorted(position.offset for position in positions) == list(range(1, 201))
+        assert len(server.client.client_list()) <= 4  # two, the reader, and this one
+
+
+class TestOptionsOfTheUrl:
+    OPTIONS = (
+        "decode_responses=True",
+        "socket_timeout=600&retry_on_timeout=True&health_check_interval=1",
+        "protocol=3",
+        "encoding=utf-16",
+        "max_connections=3",
+        "client_name=shop",
+    )
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    async def test_none_of_them_breaks_us(self, start_broker, server, follow, options, eventually):
+        broker = await start_broker(f"{server.url}?{options}", publish_timeout=0.3)
+        channel = await follow(broker)
+        await channel.publish(1)
+        server.client.publish(Names("sse").channel(KEY), b"\xff\xfe")
+        await channel.publish(2)
+        await eventually(lambda: channel.numbers() == [1, 2])
+
+        server.pause()
+        began = time.monotonic()
+        with pytest.raises(PublishError):
+            await publish(broker)
+        assert time.monotonic() - began < 0.5
+        server.go_on()
+
+
+class TestIsolation:
+    async def test_two_namespaces_never_hear_each_other(self, start_broker, follow, eventually):
+        brokers = [await start_broker(namespace=name) for name in ("a", "ab", "a:ev", "*", "b")]
+        await self.check(brokers, follow, eventually)
+
+    async def test_two_databases_never_hear_each_other(
+        self, start_broker, follow, eventually, server, caplog
+    ):
+        brokers = [await start_broker(f"{server.url}/{number}") for number in (0, 1, 11)]
+        await self.check(brokers, follow, eventually)
+
+        assert caplog.text == ""
+
+    async def check(self, brokers, follow, eventually):
+        channels = [await follow(broker) for broker in brokers]
+        for _ in range(3):
+            for number, channel in enumerate(channels):
+                await channel.publish(number, idempotency_key=None)
+        for number, channel in enumerate(channels):
+            await eventually(lambda channel=channel: channel.log.top.offset == 3)
+            assert channel.numbers() == [number] * 3
+            channel.broker.report_sessions(channel.key, number + 1)
+        assert [await channel.broker.total_sessions(channel.key) for channel in channels] == [
+            number + 1 for number in range(len(channels))
+        ]
+
+    async def test_two_managers_never_hear_each_other(self, start_broker, make_notes, eventually):
+        broker = await start_broker()
+        names = [("note", "events"), ("note", "a"), ("note:1", "events"), ("no", "te:events")]
+        managers = [
+            make_notes(broker=broker, key_prefix=prefix, key_suffix=suffix).manager
+            for prefix, suffix in names
+        ]
+        heard: list[list[str]] = [[] for _ in managers]
+
+        async def listen(number):
+            async with managers[number].channel("1").subscribe() as events:
+                ready.append(number)
+                async for event in events:
+                    heard[number].append(event.text)
+
+        ready: list[int] = []
+        listening = [asyncio.create_task(listen(number)) for number in range(len(managers))]
+        await eventually(lambda: len(ready) == len(managers))
+        for number, manager in enumerate(managers):
+            await manager.publish("1", {"type": "note", "text": str(number)})
+        await eventually(lambda: all(heard))
+        for task in listening:
+            task.cancel()
+
+        assert heard == [[str(number)] for number in range(len(managers))]
+
+    def test_two_managers_of_one_broker_may_not_share_keys(self, make_notes, redis_url):
+        broker = RedisBroker(redis_url)
+        make_notes(broker=broker)
+
+        with pytest.raises(ConfigurationError, match="two managers on one broker use the keys"):
+            make_notes(broker=broker)
+
+
+async def test_one_broker_object_keeps_one_subscription_for_all_managers(
+    server, make_notes, eventually
+):
+    broker = RedisBroker(server.url)
+    managers: list[ChannelManager[Any]] = [
+        make_notes(broker=broker, key_suffix=suffix).manager for suffix in "abc"
+    ]
+    for manager in managers:
+        await manager.start()
+    subscriptions = [manager.channel("1").subscribe() for manager in managers]
+    for subscription in subscriptions:
+        await subscription.__aenter__()
+
+    assert len(server.subscribers()) == 1
+
+    for subscription in subscriptions:
+        await subscription.__aexit__(None, None, None)
+    for manager in managers:
+        await manager.stop()
+    assert server.subscribers() == []
+    await eventually(lambda: len(server.client.client_list()) == 1)
+
+
+async def answer_http(reader, writer):
+    await reader.readline()
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+
+
+def grant(server, *rules):
+    server.client.execute_command("ACL", "SETUSER", "app", "on", ">secret", *rules)
+
+
+def as_user(server):
+    return server.url.replace("//", "//app:secret@")

@@ -1,0 +1,126 @@
+"""Sessions counted over several processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastapi_sse_channels import BrokerError
+from fastapi_sse_channels.brokers.redis._names import Names
+
+NAMES = Names("sse")
+KEY = "note:1:events"
+
+
+@pytest.fixture(params=["pattern", "channel"])
+async def nodes(request, start_broker):
+    """Three processes' brokers, whose leases run out soon."""
+    return [await start_broker(follow=request.param, probe_interval=0.2) for _ in range(3)]
+
+
+@pytest.fixture
+def totals(nodes, eventually):
+    async def are(*expected, key=KEY):
+        async def agree():
+            return [await node.total_sessions(key) for node in nodes] == list(expected)
+
+        await eventually(agree)
+
+    return are
+
+
+async def test_every_process_counts_the_sessions_of_all(nodes, totals):
+    for number, node in enumerate(nodes, 1):
+        node.report_sessions(KEY, number)
+        node.report_sessions("note:2:events", 1)
+
+    await totals(6, 6, 6)
+    await totals(3, 3, 3, key="note:2:events")
+    await totals(0, 0, 0, key="note:3:events")
+    nodes[0].report_sessions(KEY, 0)
+    nodes[1].report_sessions(KEY, 7)
+    await totals(10, 10, 10)
+
+
+async def test_own_sessions_are_exact_at_once(nodes):
+    nodes[0].report_sessions(KEY, 5)
+
+    assert await nodes[0].total_sessions(KEY) == 5
+
+
+async def test_stopped_process_is_not_counted(nodes, totals):
+    nodes[0].report_sessions(KEY, 1)
+    nodes[1].report_sessions(KEY, 2)
+    await totals(3, 3, 3)
+    await nodes[1].stop()
+
+    assert await nodes[2].total_sessions(KEY) == 1
+    assert await nodes[0].total_sessions(KEY) == 1
+    await nodes[1].start()
+
+
+async def test_counts_come_back_after_everything_was_flushed(nodes, totals, server):
+    for node in nodes:
+        node.report_sessions(KEY, 1)
+    await totals(3, 3, 3)
+    server.client.flushall()
+
+    await totals(3, 3, 3)
+
+
+async def test_process_that_was_taken_for_dead_is_counted_again(nodes, totals, server):
+    """Its event loop was blocked for longer than its lease, say."""
+    for node in nodes:
+        node.report_sessions(KEY, 1)
+    await totals(3, 3, 3)
+    server.client.hdel(NAMES.counts(KEY), nodes[0]._node.id)
+    server.client.delete(NAMES.lease(nodes[0]._node.id))
+
+    await totals(3, 3, 3)
+
+
+async def test_counts_are_written_once_redis_is_back(nodes, totals, server, eventually):
+    server.client.config_set("maxmemory", 1)
+    for node in nodes:
+        node.report_sessions(KEY, 2)
+    await totals(2, 2, 2)
+    server.client.config_set("maxmemory", 0)
+
+    await totals(6, 6, 6)
+
+
+async def test_counts_of_others_that_cannot_be_read_hurt_their_channel_only(
+    nodes, totals, server, caplog
+):
+    """One that cannot be written does not hold up those behind it."""
+    spoiled = [f"spoiled:{number}:events" for number in range(40)]
+    for key in spoiled:
+        server.client.set(NAMES.counts(key), "mine")
+        nodes[0].report_sessions(key, 1)
+    for node in nodes:
+        node.report_sessions(KEY, 1)
+
+    await totals(3, 3, 3)
+    with pytest.raises(BrokerError, match="a namespace of its own"):
+        await nodes[0].total_sessions(spoiled[0])
+    assert caplog.text.count("cannot be counted across processes") == 1
+
+
+async def test_fields_of_others_are_not_counted(nodes, totals, server):
+    nodes[0].report_sessions(KEY, 1)
+    await totals(1, 1, 1)
+    server.client.hset(
+        NAMES.counts(KEY),
+        mapping={b"\xff": "1", "node": "9", "": "1", "0" * 16: "9", nodes[1]._node.id: "x"},
+    )
+
+    await totals(1, 1, 1)
+
+
+async def test_every_key_expires(nodes, totals, server):
+    for node in nodes:
+        node.report_sessions(KEY, 1)
+    await totals(3, 3, 3)
+
+    ttl = {name: server.client.ttl(name) for name in server.names() if "cnt" in name}
+    assert list(ttl) == [NAMES.counts(KEY)]
+    assert 86_390 < ttl[NAMES.counts(KEY)] <= 86_400

@@ -1,0 +1,109 @@
+"""What is taken for ours, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastapi_sse_channels._position import Position
+from fastapi_sse_channels.brokers.redis._envelope import (
+    NotOursError,
+    Stored,
+    parse_look,
+    parse_message,
+)
+
+GOOD = b"sse1 abc 7 n7 n6\ndata: {}\n\n"
+
+
+def test_message_is_parsed():
+    assert parse_message(GOOD) == Stored(Position("abc", 7, "n7"), "n6", b"data: {}\n\n")
+
+
+def test_named_message_is_parsed():
+    body = b"event: note\ndata: {}\n\n"
+
+    assert parse_message(b"sse1 abc 7 n7 n6\n" + body).body == body
+
+
+def test_message_of_others_is_refused(poison):
+    with pytest.raises(NotOursError):
+        parse_message(poison)
+
+
+def entry(offset, *, part=0, **changes):
+    fields = {b"d": b"data: %d\n\n" % offset, b"n": b"n%d" % offset, b"p": b"n%d" % (offset - 1)}
+    fields |= {b"t": b"90000"} | {name.encode(): value for name, value in changes.items()}
+    return b"%d-%d" % (offset, part), [each for pair in fields.items() for each in pair]
+
+
+def look(*entries, epoch=b"abc", top=5, nonce=b"n5", now=b"100000"):
+    return parse_look([epoch, top, nonce, now, list(entries)])
+
+
+def test_look_is_parsed():
+    found = look(entry(4), entry(5))
+
+    assert found.top == Position("abc", 5, "n5")
+    assert [(stored.position.offset, stored.previous, age) for stored, age in found.entries] == [
+        (4, "n3", 10.0),
+        (5, "n4", 10.0),
+    ]
+    assert found.damage is None
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        (b"4-1", [b"d", b"hello"]),
+        (b"4-1", [b"field", b"value"]),
+        (b"4-1", []),
+        (b"4-1", [b"\xff", b"\xfe", b"\0", b""]),
+        entry(4, part=1),
+        entry(4, part=1, d=b"x" * 10_000_000),
+        entry(4, part=1, n=b"\xff"),
+        entry(4, part=1, t=b"never"),
+    ],
+    ids=range(8),
+)
+def test_what_others_added_between_our_entries_is_left_out(poison):
+    found = look(entry(3), entry(4), poison, entry(5))
+
+    assert [stored.position.offset for stored, _ in found.entries] == [3, 4, 5]
+    assert "is not an event" in (found.damage or "")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [entry(3), entry(5)],
+        [entry(3), entry(4, n=b"other"), entry(5)],
+        [entry(3), entry(4, d=b"data: a\rid: 1\n\n"), entry(5)],
+    ],
+    ids=["missing", "broken chain", "overwritten"],
+)
+def test_only_what_ends_at_the_top_without_a_hole_is_returned(entries):
+    found = look(*entries)
+
+    assert [stored.position.offset for stored, _ in found.entries] == [5]
+    assert found.damage is not None
+
+
+@pytest.mark.parametrize("entries", [[entry(4)], [entry(5, n=b"other")]])
+def test_log_that_does_not_end_at_the_top_proves_nothing(entries):
+    assert look(*entries)[1:] == ((), "the log has a hole")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": b"a\nid: 1"},
+        {"epoch": b""},
+        {"epoch": b"\xff"},
+        {"nonce": b"n" * 17},
+        {"top": b"x"},
+        {"now": None},
+    ],
+)
+def test_damaged_position_is_refused(change):
+    with pytest.raises(NotOursError):
+        look(**change)

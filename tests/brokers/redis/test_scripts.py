@@ -1,0 +1,328 @@
+"""The scripts on a real server: one step, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis import Redis
+
+from fastapi_sse_channels import PublishError
+from fastapi_sse_channels._errors import BrokerError
+from fastapi_sse_channels._log import Gap, Retention
+from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels.brokers.redis._names import Names
+
+KEY = "note:1:events"
+NAMES = Names("sse")
+LOG, POSITION, RECEIPT = NAMES.log(KEY), NAMES.position(KEY), NAMES.receipt(KEY, "once")
+KEEPING = Retention(256, 1024 * 1024, 300)
+
+
+@pytest.fixture
+async def channel(start_broker, follow, server):
+    following = await follow(await start_broker(), KEY)
+    server.client.script_flush()
+    return following
+
+
+@pytest.fixture
+def heard(server):
+    """Everything published to the channel from here on."""
+    subscription = server.client.pubsub()
+    subscription.subscribe(NAMES.channel(KEY))
+    assert subscription.get_message(timeout=5)["type"] == "subscribe"
+
+    def take(count):
+        messages = [subscription.get_message(timeout=5) for _ in range(count)]
+        assert subscription.get_message(timeout=0.05) is None
+        return [message["data"] for message in messages]
+
+    yield take
+    subscription.close()
+
+
+def entries(server):
+    return [(entry_id.decode(), fields) for entry_id, fields in server.client.xrange(LOG)]
+
+
+class TestPublish:
+    async def test_entry_position_and_message_say_the_same(self, channel, server, heard):
+        before = server.client.hgetall(POSITION)
+        first, second = await channel.publish(1, 2)
+
+        [(_, one), (_, two)] = entries(server)
+        assert [entry_id for entry_id, _ in entries(server)] == ["1-0", "2-0"]
+        assert (one[b"n"].decode(), two[b"n"].decode()) == (first.nonce, second.nonce)
+        assert (one[b"p"], two[b"p"]) == (before[b"n"], one[b"n"])
+        assert {first.epoch, second.epoch} == {before[b"e"].decode()}
+        assert server.client.hgetall(POSITION) == {
+            b"e": second.epoch.encode(),
+            b"s": b"2",
+            b"n": second.nonce.encode(),
+            b"z": b"18",
+        }
+        assert heard(2) == [
+            f"sse1 {first.epoch} 1 {first.nonce} 0\ndata: 1\n\n".encode(),
+            f"sse1 {first.epoch} 2 {second.nonce} {first.nonce}\ndata: 2\n\n".encode(),
+        ]
+
+    async def test_idempotent_publish_is_stored_and_announced_once(self, channel, server, heard):
+        positions = await channel.publish(1, 2, 3, idempotency_key="once")
+
+        assert len(set(positions)) == 1
+        assert len(entries(server)) == 1
+        assert len(heard(1)) == 1
+
+    async def test_idempotency_ends_with_its_receipt(self, channel, server, eventually):
+        await channel.publish(1, idempotency_key="once")
+        server.client.delete(RECEIPT)
+        await channel.publish(2, idempotency_key="once")
+
+        await eventually(lambda: channel.numbers() == [1, 2])
+
+    @pytest.mark.parametrize(("size", "kept"), [(1, 1), (3, 3), (100, 10)])
+    async def test_count_is_trimmed_exactly(self, channel, server, size, kept):
+        channel.retention = Retention(size, 1_000_000, 300)
+        await channel.publish(*range(10))
+
+        assert server.client.xlen(LOG) == kept
+        assert int(server.client.hget(POSITION, "z")) == kept * len(event_body(b"0"))
+
+    @pytest.mark.parametrize(("max_bytes", "kept"), [(1, 1), (26, 2), (27, 3), (35, 3), (36, 4)])
+    async def test_bytes_are_trimmed_exactly(self, channel, server, max_bytes, kept):
+        """A body is nine bytes long."""
+        channel.retention = Retention(100, max_bytes, 300)
+        await channel.publish(*range(10))
+
+        assert server.client.xlen(LOG) == kept
+        assert [fields[b"d"] for _, fields in entries(server)] == [
+            event_body(b"%d" % number) for number in range(10 - kept, 10)
+        ]
+
+    async def test_smaller_retention_trims_with_the_next_publish(self, channel, server):
+        await channel.publish(*range(10))
+        channel.retention = Retention(2, 1_000_000, 300)
+        await channel.publish(9)
+
+        assert server.client.xlen(LOG) == 2
+
+    async def test_every_key_expires(self, channel, server):
+        await channel.publish(1, idempotency_key="once")
+
+        days, ms = 24 * 3600, {key: server.client.pttl(key) for key in server.names()}
+        assert all(left > 0 for left in ms.values()), ms
+        assert 299 < ms[LOG] / 1000 <= 300
+        assert 299 < ms[RECEIPT] / 1000 <= 300
+        assert 29 * days < ms[POSITION] / 1000 <= 30 * days
+
+    async def test_position_outlives_even_a_long_history(self, channel, server):
+        channel.retention = Retention(10, 1_000_000, float("inf"))
+        await channel.publish(1)
+
+        assert 0 < server.client.pttl(LOG) < server.client.pttl(POSITION) + 1
+
+    async def test_script_that_the_server_forgot_is_sent_again(self, channel, server, eventually):
+        await channel.publish(1)
+        server.client.script_flush()
+        await channel.publish(2)
+
+        await eventually(lambda: channel.numbers() == [1, 2])
+
+    async def test_script_is_sent_once(self, channel, server):
+        await channel.publish(*range(20))
+
+        stats = server.client.info("commandstats")
+        assert stats["cmdstat_eval"]["calls"] <= 3  # one for each script, and the flush
+
+
+class TestNothingHalfDone:
+    """A publish that fails leaves everything as it was."""
+
+    @staticmethod
+    def stored(server):
+        # a lease is renewed all the time
+        return {name: server.client.dump(name) for name in server.names() if ":node:" not in name}
+
+    async def failing(self, channel, server, heard, match, *, spoil, key=None):
+        await channel.publish(1)
+        heard(1)
+        spoil(server.client)
+        before = self.stored(server)
+
+        with pytest.raises(PublishError, match=match):
+            await channel.publish(2, idempotency_key=key)
+
+        after = self.stored(server)
+        assert after == before
+        assert heard(0) == []
+
+    async def test_when_the_server_is_full(self, channel, server, heard, eventually):
+        await self.failing(
+            channel,
+            server,
+            heard,
+            r"is full \(.*\); raise maxmemory",
+            spoil=lambda client: client.config_set("maxmemory", 1),
+            key="once",
+        )
+        server.client.config_set("maxmemory", 0)
+        await channel.publish(3, idempotency_key="once")
+
+        await eventually(lambda: channel.numbers() == [1, 3])
+
+    async def test_when_the_server_is_full_and_the_channel_is_new(self, channel, server):
+        server.client.config_set("maxmemory", 1)
+
+        with pytest.raises(PublishError, match="is full"):
+            await channel.broker.publish("note:2:events", event_body(b"1"), KEEPING)
+        with pytest.raises(BrokerError, match="is full"):
+            await channel.broker.subscribe("note:3:events", KEEPING, lambda: None)
+        server.client.config_set("maxmemory", 0)
+
+        assert not [key for key in server.names() if "note:2" in key or "note:3" in key]
+
+    async def test_when_the_position_has_another_type(self, channel, server, heard):
+        def spoil(client):
+            client.delete(POSITION)
+            client.set(POSITION, "mine")
+
+        await self.failing(channel, server, heard, "namespace of its own", spoil=spoil)
+
+    async def test_when_the_log_has_another_type(self, channel, server, heard):
+        def spoil(client):
+            client.delete(LOG)
+            client.set(LOG, "mine")
+
+        await self.failing(channel, server, heard, "namespace of its own", spoil=spoil)
+
+    async def test_when_the_receipt_has_another_type(self, channel, server, heard):
+        await self.failing(
+            channel,
+            server,
+            heard,
+            "namespace of its own",
+            spoil=lambda client: client.set(RECEIPT, "mine"),
+            key="once",
+        )
+
+    async def test_when_the_user_may_not_publish_to_the_channel(
+        self, server, start_broker, follow, heard
+    ):
+        def grant(*rules):
+            server.client.execute_command("ACL", "SETUSER", "app", "on", ">secret", *rules)
+
+        grant(*NAMES.rights.split())
+        url = server.url.replace("//", "//app:secret@")
+        channel = await follow(await start_broker(url), KEY)
+
+        await self.failing(
+            channel,
+            server,
+            heard,
+            r"lacks rights \(.* sse:ev:{note:1:events}\); grant the user `~sse:\* &sse:\*",
+            spoil=lambda _client: grant("resetchannels", "&sse:probe:*"),
+        )
+
+    async def test_when_the_server_became_a_replica(self, channel, server, heard):
+        await self.failing(
+            channel,
+            server,
+            heard,
+            "is a replica, or was demoted",
+            spoil=lambda client: client.replicaof("127.0.0.1", 1),
+        )
+
+
+class TestLostKeys:
+    async def test_lost_position_begins_a_new_epoch_without_the_old_entries(self, channel, server):
+        [old, _] = await channel.publish(1, 2)
+        server.client.delete(POSITION)
+        [new] = await channel.publish(3)
+
+        assert (new.offset, new.epoch != old.epoch) == (1, True)
+        assert [fields[b"d"] for _, fields in entries(server)] == [event_body(b"3")]
+        history = await channel.broker.history(KEY, old, KEEPING)
+        assert history.gap == Gap("epoch")
+
+    async def test_lost_log_goes_on_in_the_same_epoch(self, channel, server, eventually):
+        old, top = await channel.publish(1, 2)
+        server.client.delete(LOG)
+        history = await channel.broker.history(KEY, old, KEEPING)
+        [new] = await channel.publish(3)
+
+        assert history.gap == Gap("expired")
+        assert (await channel.broker.history(KEY, top, KEEPING)).gap is None
+        assert new == top._replace(offset=3, nonce=new.nonce)
+        assert int(server.client.hget(POSITION, "z")) == len(event_body(b"3"))
+        # whoever followed all along missed nothing
+        await eventually(lambda: channel.numbers() == [1, 2, 3])
+
+    async def test_everything_flushed_begins_a_new_epoch(self, channel, server, eventually):
+        [old] = await channel.publish(1)
+        incarnation = channel.log.incarnation
+        server.client.flushall()
+        [new] = await channel.publish(2)
+
+        assert (new.offset, new.epoch != old.epoch) == (1, True)
+        await eventually(lambda: channel.log.top == new)
+        assert channel.numbers() == [2]
+        assert channel.log.incarnation == incarnation + 1
+
+    async def test_log_that_is_ahead_of_its_position_begins_a_new_epoch(self, channel, server):
+        [old] = await channel.publish(1)
+        server.client.xadd(LOG, {"d": "restored from elsewhere"}, id="9-0")
+        [new] = await channel.publish(2)
+
+        assert (new.offset, new.epoch != old.epoch) == (1, True)
+        assert len(entries(server)) == 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"e": "a\nid: 1"}, {"e": ""}, {"s": "x"}, {"s": "-1"}, {"s": "1.5"}, {"n": "\u2028"}],
+        ids=str,
+    )
+    async def test_damaged_position_begins_a_new_epoch(self, channel, server, fields):
+        [old] = await channel.publish(1)
+        server.client.hset(POSITION, mapping=fields)
+
+        history = await channel.broker.history(KEY, None, KEEPING)
+        [new] = await channel.publish(2)
+
+        assert (history.entries, history.top.offset) == ((), 0)
+        assert (new.offset, new.epoch) == (1, history.top.epoch)
+        assert new.epoch != old.epoch
+
+
+class TestHistory:
+    async def test_made_up_channel_expires_within_the_hour(self, channel, server):
+        await channel.broker.history("note:2:events", None, KEEPING)
+
+        assert 3599 < server.client.pttl(NAMES.position("note:2:events")) / 1000 <= 3600
+
+    async def test_what_others_added_after_the_top_is_left_out(self, channel, server):
+        positions = await channel.publish(1, 2)
+        for fields in ({"d": "data: forged\n\n"}, {"\xff": "\0"}, {"d": "x" * 10_000_000}):
+            server.client.xadd(LOG, fields)
+
+        history = await channel.broker.history(KEY, positions[0], KEEPING)
+
+        assert [entry.offset for entry in history.entries] == [2]
+        assert history.gap is None
+
+
+async def test_publishers_of_several_processes_get_contiguous_offsets(start_broker, follow, server):
+    brokers = [await start_broker() for _ in range(4)]
+    channels = [await follow(broker, KEY) for broker in brokers]
+
+    published = await asyncio.gather(
+        *(channel.publish(*range(at * 25, at * 25 + 25)) for at, channel in enumerate(channels))
+    )
+
+    positions = sorted((p for each in published for p in each), key=lambda p: p.offset)
+    assert [position.offset for position in positions] == list(range(1, 101))
+    stored = entries(server)
+    assert [fields[b"p"].decode() for _, fields in stored[1:]] == [
+        position.nonce for position in positions[:-1]
+    ]
+    assert Redis.from_url(server.url).xlen(LOG) == 100

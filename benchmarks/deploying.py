@@ -45,6 +45,7 @@ def deploy(run: Run) -> None:
                 "down_p50_s": answer["down_p50_ms"] / 1e3,
                 "down_p99_s": answer["down_p99_ms"] / 1e3,
                 "down_max_s": answer["down_max_ms"] / 1e3,
+                "busiest_tenth": answer["busiest_tenth"] / sessions,
                 "server_gone_s": gone,
                 "events": answer["deliveries"] / sessions,
             }

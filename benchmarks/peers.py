@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from .processes import SERVER_CPU, BenchmarkError, Pinned, free_port
 from .results import OURS
@@ -35,6 +36,7 @@ class Peer:
         has_control: Whether it takes commands on a second port.
         relative_cost: Roughly what a delivery costs beside sse-starlette's; workloads that take
             too long are made smaller by it.
+        environment: Added to that of its process.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Peer:
     prepare: Callable[[], dict[str, str]]
     has_control: bool = True
     relative_cost: float = 1.0
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 class Server(Pinned):
@@ -58,7 +61,7 @@ class Server(Pinned):
             peer.command(self.port, control_port, directory),
             cpu=SERVER_CPU,
             log=CACHE / f"{peer.alias}.log",
-            environment=environment,
+            environment={**peer.environment, **(environment or {})},
         )
         try:
             self.wait_for_port(self.port)
@@ -167,23 +170,41 @@ def apt_install(*packages: str) -> None:
     run(["apt-get", "install", "-y", "-qq", *packages])
 
 
+_prepare_ours = _distributions(
+    "fastapi-sse-channels",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "redis",
+    "hiredis",
+)
+
 PEERS = (
+    Peer(
+        f"{OURS} (defaults)",
+        "ours-defaults",
+        _python("ours"),
+        _prepare_ours,
+        relative_cost=0.5,
+    ),
     Peer(
         OURS,
         "ours",
         _python("ours"),
-        _distributions(
-            "fastapi-sse-channels",
-            "fastapi",
-            "starlette",
-            "pydantic",
-            "uvicorn",
-            "uvloop",
-            "httptools",
-            "redis",
-            "hiredis",
-        ),
+        _prepare_ours,
         relative_cost=0.5,
+        environment={"BENCHMARK_MIDDLEWARE": "1"},
+    ),
+    Peer(
+        f"{OURS} (write_directly)",
+        "ours-directly",
+        _python("ours"),
+        _prepare_ours,
+        relative_cost=0.5,
+        environment={"BENCHMARK_MIDDLEWARE": "1", "BENCHMARK_DIRECTLY": "1"},
     ),
     Peer(
         "sse-starlette",

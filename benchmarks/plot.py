@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from .report import number, whole
 from .results import OURS, Results
@@ -19,6 +21,7 @@ _TEXT_COLOUR = "#30363d"
 _MUTED_COLOUR = "#6a737d"
 # a bar longer than this many times the next one is cut, or it would flatten the others
 _CUT = 2.0
+_TITLE: dict[str, Any] = {"fontweight": "bold", "fontsize": 10}
 
 mpl.rcParams.update(
     {
@@ -49,9 +52,11 @@ class Bars:
 
 _BARS = (
     Bars("fanout", "cpu_us", "CPU per delivery", "µs"),
-    Bars("burst", "deliveries_per_s", "Deliveries per second in bursts", "", is_less_better=False),
+    Bars(
+        "burst", "deliveries_per_s", "Deliveries per second in bursts", "/s", is_less_better=False
+    ),
     Bars("idle", "kib", "Memory per idle session", "KiB"),
-    Bars("last", "last_ms", "One event to {size} sessions: the last has it after", "ms"),
+    Bars("last", "last_ms", "Last delivery to {size} sessions", "ms"),
 )
 
 
@@ -60,8 +65,8 @@ def draw(results: Results, path: Path) -> None:
     bars = [panel for panel in _BARS if results.sizes(panel.workload)]
     growths = [name for name in ("growth-sessions", "growth-channels") if results.sizes(name)]
     rows = (len(bars) + 1) // 2 + bool(growths)
-    figure = Figure(figsize=(10, 0.7 + 2.55 * rows), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.2, h_pad=0.12)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.2, h_pad=0.12)
+    figure = Figure(figsize=(10, 0.7 + 2.5 * rows), layout=layout, facecolor="white")
     grid = figure.subplots(rows, 2, squeeze=False)
     axes = [axis for row in grid for axis in row]
     for axis, panel in zip(axes, bars, strict=False):
@@ -86,20 +91,24 @@ def _draw_bars(axis: Axes, results: Results, panel: Bars) -> None:
     ]
     found.sort(key=lambda entry: entry[1].median, reverse=panel.is_less_better)
     # the best is drawn last, which is on top
-    end = _end_of_axis([spread.median for _, spread in found])
+    end = _end_of_axis([(server, spread.median) for server, spread in found])
     for place, (server, spread) in enumerate(found):
         is_ours = server == OURS
         is_cut = spread.median > end
         length = min(spread.median, end)
         axis.barh(place, length, 0.66, color=_OURS_COLOUR if is_ours else _PEER_COLOUR)
-        if spread.count > 1 and not is_cut:
+        if is_cut:
+            for shift in (-0.045, -0.03):
+                xs, ys = (end * (1 + shift), end * (1.01 + shift)), (place - 0.4, place + 0.4)
+                axis.plot(xs, ys, color="white", linewidth=2)
+        elif spread.rounds > 1:
             ends = (spread.least, min(spread.most, end * 1.02))
             axis.plot(ends, (place, place), color=_TEXT_COLOUR, linewidth=1, alpha=0.55)
         text = f"{number(spread.median)} {panel.unit}".strip()
         axis.text(
             max(length, min(spread.most, end * 1.02)) + end * 0.02,
             place,
-            f"→ {text}" if is_cut else text,
+            text,
             va="center",
             fontweight="bold" if is_ours else "normal",
             color=_OURS_COLOUR if is_ours else _TEXT_COLOUR,
@@ -113,13 +122,15 @@ def _draw_bars(axis: Axes, results: Results, panel: Bars) -> None:
     axis.tick_params(axis="y", length=0)
     axis.spines[["top", "right", "bottom"]].set_visible(False)
     hint = "less is better" if panel.is_less_better else "more is better"
-    _title(axis, panel.title.format(size=whole(size)), hint)
+    axis.set_title(panel.title.format(size=whole(size)), loc="left", pad=18, **_TITLE)
+    axis.text(0, 1.04, hint, transform=axis.transAxes, fontsize=8, color=_MUTED_COLOUR)
 
 
-def _end_of_axis(medians: Sequence[float]) -> float:
-    """Return where the longest bar ends, or where it is cut."""
-    *rest, longest = sorted(medians)
-    return rest[-1] * 1.15 if len(rest) > 1 and longest > _CUT * rest[-1] else longest
+def _end_of_axis(medians: Sequence[tuple[str, float]]) -> float:
+    """Return where the longest bar ends, or where it is cut; ours never is."""
+    *rest, longest = sorted(medians, key=lambda entry: entry[1])
+    is_cut = len(rest) > 1 and longest[0] != OURS and longest[1] > _CUT * rest[-1][1]
+    return rest[-1][1] * 1.15 if is_cut else longest[1]
 
 
 def _draw_growth(axis: Axes, results: Results, workload: str) -> None:
@@ -149,9 +160,5 @@ def _draw_growth(axis: Axes, results: Results, workload: str) -> None:
     axis.spines[["top", "right", "left"]].set_visible(False)
     is_sessions = workload == "growth-sessions"
     axis.set_xlabel("sessions of the channel" if is_sessions else "channels with a history")
-    _title(axis, f"CPU per {'delivery' if is_sessions else 'publish'} as it grows", "µs")
-
-
-def _title(axis: Axes, title: str, hint: str) -> None:
-    axis.set_title(title, loc="left", fontweight="bold", fontsize=10)
-    axis.set_title(hint, loc="right", fontsize=8, color=_MUTED_COLOUR)
+    title = f"CPU per {'delivery' if is_sessions else 'publish'} as it grows, µs"
+    axis.set_title(title, loc="left", **_TITLE)

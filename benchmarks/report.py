@@ -16,6 +16,8 @@ NO_RESULTS = "No result file is committed yet."
 
 # beyond it, a wall-clock figure may be the load client's
 _BUSY_CLIENT = 0.9
+# ratios below have a decimal
+_PRECISE = 10
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ TABLES = (
             Figure("down_p50_s", "away p50 s"),
             Figure("down_p99_s", "away p99 s"),
             Figure("down_max_s", "away worst s"),
+            Figure("busiest_tenth", "% in busiest 0.1 s", 100),
             Figure("server_gone_s", "server gone s"),
             Figure("events", "events, none lost"),
         ),
@@ -299,7 +302,7 @@ def whole(value: int) -> str:
 
 def spread(found: Spread) -> str:
     """Write a median with its range."""
-    if found.count == 1:
+    if found.rounds == 1:
         return f"{number(found.median)}"
     return f"{number(found.median)} [{number(found.least)}-{number(found.most)}]"
 
@@ -321,6 +324,7 @@ def readme_figures(results: Results | None, file_name: str = "") -> str:
             f"![The figures below as bars]({plot})",
             _readme_table(results),
             _readme_growth(results),
+            _readme_deploy(results),
             _readme_source(results, file_name),
         )
         if part
@@ -356,15 +360,15 @@ class _Column:
     figure: str
     title: str
     unit: str
+    is_less_better: bool = True
 
 
 _COLUMNS = (
     _Column("fanout", "cpu_us", "CPU per delivery", "µs"),
     _Column("fanout", "last_ms", "last of {size}", "ms"),
-    _Column("burst", "deliveries_per_s", "in bursts", "per s"),
+    _Column("burst", "deliveries_per_s", "deliveries in bursts", "per s", is_less_better=False),
     _Column("idle", "kib", "memory per session", "KiB"),
     _Column("last", "last_ms", "last of {size}", "ms"),
-    _Column("deploy", "all_back_s", "deploy, all back", "s"),
 )
 
 
@@ -386,10 +390,11 @@ def _cell(results: Results, column: _Column, size: int, server: str) -> str:
     found = results.figure(column.workload, size, server, column.figure)
     if found is None:
         return "-"
-    ratio = results.ratio(column.workload, size, server, OURS, column.figure)
+    pair = (server, OURS) if column.is_less_better else (OURS, server)
+    ratio = results.ratio(column.workload, size, *pair, column.figure)
     if server == OURS or ratio is None:
         return number(found.median)
-    return f"{number(found.median)} ({number(ratio.median)}&times;)"
+    return f"{number(found.median)} ({ratio.median:.{1 if ratio.median < _PRECISE else 0}f})"
 
 
 def _readme_growth(results: Results) -> str:
@@ -409,6 +414,21 @@ def _readme_growth(results: Results) -> str:
                 f"{number(floor.median)} µs are the parser's."
             )
     return "\n".join(sentences)
+
+
+def _readme_deploy(results: Results) -> str:
+    for size in results.sizes("deploy"):
+        names = ("all_back_s", "down_p50_s", "busiest_tenth", "events")
+        figures = {name: results.figure("deploy", size, OURS, name) for name in names}
+        found = {name: value.median for name, value in figures.items() if value is not None}
+        if len(found) == len(names):
+            return (
+                f"A deploy under {whole(size)} sessions, with Redis: half are back after "
+                f"{number(found['down_p50_s'])} s and all after {number(found['all_back_s'])} s, "
+                f"{number(found['busiest_tenth'] * 100)} % of them in the busiest tenth of a "
+                f"second; none of {whole(int(found['events']))} events was lost on any."
+            )
+    return ""
 
 
 def _steps(results: Results, workload: str, sizes: Sequence[int]) -> str:
@@ -431,6 +451,7 @@ def _readme_source(results: Results, file_name: str) -> str:
         f"Linux {machine['kernel']}; {shown}."
     )
     return (
-        f"{about} Medians over rounds; in brackets the median ratio to this library in the same "
-        f"round. All rows: [`{file_name}`](benchmarks/results/{file_name})."
+        f"{about} Medians over rounds; in brackets how many times better this library was in the "
+        f"same round, less than one where it was worse. All rows: "
+        f"[`{file_name}`](benchmarks/results/{file_name})."
     )

@@ -41,10 +41,10 @@ class Spread(NamedTuple):
     median: float
     least: float
     most: float
-    count: int
+    rounds: int
 
     def times(self, factor: float) -> Spread:
-        return Spread(self.median * factor, self.least * factor, self.most * factor, self.count)
+        return Spread(self.median * factor, self.least * factor, self.most * factor, self.rounds)
 
 
 @dataclass

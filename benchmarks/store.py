@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
+
+import hiredis
 
 from .peers import CACHE, apt_install, output
 from .processes import CLIENT_CPU, Pinned, free_port
@@ -35,6 +38,13 @@ def redis_server() -> Iterator[tuple[Pinned, int]]:
     with Pinned(command, cpu=CLIENT_CPU, log=CACHE / "redis.log") as process:
         process.wait_for_port(port)
         yield process, port
+
+
+def packed(*parts: str | bytes | int) -> bytes:
+    """Return a command as Redis reads it."""
+    # its stub knows commands of one word only
+    pack = cast("Callable[[tuple[str | bytes | int, ...]], bytes]", hiredis.pack_command)
+    return pack(parts)
 
 
 def redis_url(port: int) -> str:

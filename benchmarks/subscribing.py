@@ -26,7 +26,7 @@ from .processes import SERVER_CPU, BenchmarkError, Cpu, Pinned
 from .results import FLOOR
 from .servers.events import TEXT
 from .servers.ours import OrderUpdated, orders
-from .store import redis_server, redis_url
+from .store import packed, redis_server, redis_url
 from .workloads import Run
 
 _STREAMS = 16
@@ -36,7 +36,8 @@ _names = Names("sse")
 
 def through_redis(run: Run) -> None:
     """Events of channels without a stream on the node, then of channels with one."""
-    events = run.scale.redis_events
+    # each stream gets as many as the others
+    events = run.scale.redis_events - run.scale.redis_events % _STREAMS
     # "0" has the one stream that shows when all were taken in
     elsewhere = [f"elsewhere-{number}" for number in range(_STREAMS)]
     followed = [str(number) for number in range(_STREAMS)]
@@ -108,14 +109,13 @@ def _packed(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
         body = orders.schema.body(OrderUpdated(ts=time.monotonic_ns(), seq=seq, text=TEXT))
         key = orders.keys.key(channel)
         keys, arguments = publish_call(_names, key, body, orders.retention, None)
-        call = ("EVALSHA", PUBLISH.sha1, len(keys), *keys, *arguments)
-        yield hiredis.pack_command(call)
+        yield packed("EVALSHA", PUBLISH.sha1, len(keys), *keys, *arguments)
 
 
 def _publish(port: int, messages: Sequence[bytes]) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         reader = hiredis.Reader()
-        connection.sendall(hiredis.pack_command(("SCRIPT", "LOAD", PUBLISH.text)))
+        connection.sendall(packed("SCRIPT", "LOAD", PUBLISH.text))
         _read_replies(connection, reader, 1)
         for start in range(0, len(messages), _PIPELINE):
             batch = messages[start : start + _PIPELINE]

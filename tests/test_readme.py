@@ -14,6 +14,8 @@ import httpx2
 import pytest
 
 import fastapi_sse_channels
+from benchmarks.report import figures_in, readme_figures
+from benchmarks.results import Results, newest
 from fastapi_sse_channels import ChannelManager
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +87,25 @@ def test_javascript_snippets_parse():
     assert node, "node is needed: apt-get install nodejs"
     for snippet in snippets("js"):
         subprocess.run([node, "--check", "-"], input=snippet.encode(), check=True)
+
+
+def test_performance_figures_are_those_of_the_newest_result_file():
+    path = newest()
+    results = None if path is None else Results.read(path)
+
+    assert figures_in(README) == readme_figures(results, path.name if path else "")
+
+
+def test_performance_section_has_no_figures_but_those():
+    [section] = re.findall(r"## Performance\n(.*?)\n## ", README, re.DOTALL)
+    own_words = section.replace(figures_in(README), "")
+
+    assert re.findall(r"\d[\d., ]*\s*(?:µs|ms|KiB|MiB|%|times|deliver|events|per)", own_words) == []
+
+
+def test_result_file_has_its_plot():
+    path = newest()
+    assert path is None or path.with_suffix(".svg").exists()
 
 
 def test_package_documents_its_version():

@@ -1,5 +1,7 @@
 """broadcaster with its memory backend, streamed by sse-starlette."""
 
+# not in the development environment: it would bring plugins of its own
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -1,5 +1,7 @@
 """Litestar's channels with their memory backend, streamed by Litestar's own events."""
 
+# not in the development environment: it would bring plugins of its own
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, Field
 
-from fastapi_sse_channels import ChannelManager, Publisher, create_sse_router
+from fastapi_sse_channels import ChannelManager, Publisher, SSEMiddleware, create_sse_router
 from fastapi_sse_channels.brokers import Broker, MemoryBroker
 
 
@@ -36,12 +36,18 @@ def _broker() -> str | Broker:
     return MemoryBroker(max_idle_channels=1_000_000, max_idle_bytes=1024**3)
 
 
-orders = ChannelManager(OrderEvent, key_prefix=KEY_PREFIX, broker=_broker())
-app = FastAPI()
-app.include_router(create_sse_router(orders, "/events/{channel}"))
+orders = ChannelManager(
+    OrderEvent,
+    key_prefix=KEY_PREFIX,
+    broker=_broker(),
+    write_directly="BENCHMARK_DIRECTLY" in os.environ,
+)
+api = FastAPI()
+api.include_router(create_sse_router(orders, "/events/{channel}"))
+app = SSEMiddleware(api) if "BENCHMARK_MIDDLEWARE" in os.environ else api
 
 
-@app.post("/publish/{channel}", status_code=204)
+@api.post("/publish/{channel}", status_code=204)
 async def publish_order(
     channel: str,
     event: OrderUpdated,

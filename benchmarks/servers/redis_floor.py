@@ -14,6 +14,8 @@ from typing import cast
 import hiredis
 import uvloop
 
+from ..store import packed
+
 
 class Floor(asyncio.Protocol):
     def __init__(self, pattern: bytes, end: bytes) -> None:
@@ -24,9 +26,7 @@ class Floor(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no asyncio.Transport
-        cast("asyncio.Transport", transport).write(
-            hiredis.pack_command(("PSUBSCRIBE", self._pattern))
-        )
+        cast("asyncio.Transport", transport).write(packed("PSUBSCRIBE", self._pattern))
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

@@ -522,6 +522,45 @@ def eventually() -> Callable[..., Awaitable[Any]]:
     return poll
 
 
+@pytest.fixture
+def run_suite(tmp_path: Path) -> Callable[..., str]:
+    """Run files of a folder of their own with pytest, as a user would, and return its output."""
+
+    def run(files: dict[str, str], *options: str, **settings: str) -> str:
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        (tmp_path / "pytest.ini").write_text("\n".join(["[pytest]", *lines]))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-W", "error", "-q", *options],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return done.stdout + done.stderr
+
+    return run
+
+
+# What makes each plugin run `async def` tests: options, and settings.
+ASYNC_RUNNERS = {
+    "anyio": (["-p", "no:asyncio"], {"anyio_mode": "auto"}),
+    "asyncio": (
+        ["-p", "no:anyio"],
+        {"asyncio_mode": "auto", "asyncio_default_fixture_loop_scope": "function"},
+    ),
+}
+
+
+@pytest.fixture(params=ASYNC_RUNNERS)
+def async_runner(request: pytest.FixtureRequest) -> tuple[list[str], dict[str, str]]:
+    """Options and settings with which pytest runs `async def` tests."""
+    return ASYNC_RUNNERS[request.param]
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory) -> Iterator[str]:
     """A `redis-server` of our own, empty at the start of the run."""

@@ -65,7 +65,7 @@ class SSETestClient:
     what is installed. Cookies of their answers are sent with streams too.
 
     Attributes:
-        http: The `AsyncClient` that makes the requests.
+        http: The `AsyncClient` that makes the requests. Its own limit is for each read.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SSETestClient:
             transport=transport.StreamingTransport(app, state=self._lifespan.state),
             base_url=base_url,
             headers=headers,
-            timeout=None,
+            timeout=timeout,
             follow_redirects=True,
         )
 
@@ -172,7 +172,9 @@ class SSETestClient:
         limit = self._timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(limit):
-                response: HTTPResponse = await self.http.request(method, url, **options)
+                response: HTTPResponse = await self.http.request(
+                    method, url, timeout=limit, **options
+                )
         except TimeoutError:
             msg = (
                 f"{method} {url} was not answered within {limit} s; if it is a stream, which "

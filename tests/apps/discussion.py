@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 from fastapi import Body, Depends, FastAPI
 from pydantic import BaseModel, Field
 
-from fastapi_sse_channels import ChannelManager, Publisher, SSEMiddleware, create_sse_router
+from fastapi_sse_channels import (
+    Channel,
+    ChannelManager,
+    Publisher,
+    SSEMiddleware,
+    create_sse_router,
+)
 
 
 class CommentAdded(BaseModel):
@@ -69,9 +75,25 @@ async def drain() -> None:
     await discussions.drain()
 
 
-@app.get("/slow")
-async def slow(seconds: float) -> None:
-    await asyncio.sleep(seconds)
+asking: list[str] = []
+
+
+async def while_others_listen(discussion_id: str) -> Channel[DiscussionEvent]:
+    """Answer once the streams of discussion 0 have ended."""
+    asking.append(discussion_id)
+    while discussions.session_count("0"):  # noqa: ASYNC110  # a count has no event
+        await asyncio.sleep(0.01)
+    return discussions.channel(discussion_id)
+
+
+app.include_router(
+    create_sse_router(discussions, "/late/{discussion_id}/events", channel=while_others_listen)
+)
+
+
+@app.get("/asking")
+async def who_asks() -> list[str]:
+    return asking
 
 
 @app.get("/discussions/{discussion_id}/sessions")

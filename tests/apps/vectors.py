@@ -1,4 +1,4 @@
-"""Serves the parsing vectors as they are, to a page that hears them with the browser's own client."""
+"""Serves the parsing vectors as they are, to a page that hears them with EventSource."""
 
 from __future__ import annotations
 

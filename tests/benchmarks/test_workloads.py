@@ -11,7 +11,7 @@ from benchmarks import peers
 from benchmarks.load import check
 from benchmarks.peers import PEERS
 from benchmarks.processes import BenchmarkError
-from benchmarks.results import FLOOR, OURS
+from benchmarks.results import FLOOR, OURS, Row
 from benchmarks.subscribing import through_redis
 from benchmarks.workloads import (
     Run,
@@ -54,7 +54,7 @@ def rows(sseload, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.store.CACHE", tmp_path)
 
     def measured(work):
-        found = []
+        found: list[Row] = []
         work(Run(PEERS[0], 0, SCALE, WORKLOADS, found.append, sseload))
         return {(row.workload, row.size, row.server): row.figures for row in found}
 
@@ -101,7 +101,7 @@ def test_run_that_lost_something_is_recorded_as_failed(rows, sseload, monkeypatc
         check({**answer, "deliveries": answer["deliveries"] - 1})
 
     monkeypatch.setattr("benchmarks.workloads.check", lossy)
-    found = []
+    found: list[Row] = []
 
     with pytest.raises(BenchmarkError):
         many_sessions(Run(PEERS[0], 0, SCALE, WORKLOADS, found.append, sseload))

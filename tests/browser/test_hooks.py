@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import ConsoleMessage, Page, expect
 
 CLIENT = Path(__file__).parents[2] / "client"
 VIEWS = Path(__file__).parent / "hooks"
@@ -75,7 +75,12 @@ async def test_handler_hears_events_and_the_connection(serve_example, open_page,
     server = serve_example()
     page = await open_page("about:blank")
     said: list[str] = []
-    page.on("console", lambda message: message.type == "log" and said.append(message.text))
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "log":
+            said.append(message.text)
+
+    page.on("console", hear)
     await page.goto(f"{server.url}/hooks#WithHandler")
     await expect(page.get_by_text("Status:")).to_have_text("Status: 🟢")
 

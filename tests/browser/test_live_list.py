@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -100,7 +100,7 @@ def project(client_dist, npm_install, run, tmp_path) -> Path:
 
 
 @pytest.fixture
-def develop(project) -> Iterator:
+def develop(project) -> Iterator[Callable[[str, int], str]]:
     """Run `vite`, with the README's configuration but for the ports."""
     processes = []
 

@@ -91,21 +91,35 @@ class ScriptedServer:
             writer.close()
 
 
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Listen = Callable[..., Awaitable[str]]
+
+
 @pytest.fixture
-async def scripted() -> AsyncIterator[Callable[..., Awaitable[ScriptedServer]]]:
-    """Serve connections as scripts say; a script is an async function of a `Talk`."""
+async def listen() -> AsyncIterator[Listen]:
+    """Serve connections until the end of the test, and return the URL."""
     listeners: list[asyncio.Server] = []
 
-    async def start(*scripts: Script, port: int = 0) -> ScriptedServer:
-        server = ScriptedServer(scripts)
-        listener = await asyncio.start_server(server, "127.0.0.1", port)
+    async def start(handle: Handle, port: int = 0) -> str:
+        listener = await asyncio.start_server(handle, "127.0.0.1", port)
         listeners.append(listener)
-        server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/events"
-        return server
+        return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
 
     yield start
     for listener in listeners:
         listener.close()
+
+
+@pytest.fixture
+def scripted(listen: Listen) -> Callable[..., Awaitable[ScriptedServer]]:
+    """Serve connections as scripts say; a script is an async function of a `Talk`."""
+
+    async def start(*scripts: Script, port: int = 0) -> ScriptedServer:
+        server = ScriptedServer(scripts)
+        server.url = f"{await listen(server, port)}/events"
+        return server
+
+    return start
 
 
 class Proxy:
@@ -148,20 +162,15 @@ class Proxy:
 
 
 @pytest.fixture
-async def proxy() -> AsyncIterator[Callable[[int], Awaitable[Proxy]]]:
+def proxy(listen: Listen) -> Callable[[int], Awaitable[Proxy]]:
     """Put a proxy before a port."""
-    listeners: list[asyncio.Server] = []
 
     async def start(port: int) -> Proxy:
         proxy = Proxy(port)
-        listener = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        listeners.append(listener)
-        proxy.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        proxy.url = await listen(proxy)
         return proxy
 
-    yield start
-    for listener in listeners:
-        listener.close()
+    return start
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ class TestStalls:
 
     async def test_pings_keep_a_stream_alive(self, scripted, follow):
         async def pings(talk):
-            await talk.open(ping=0.1)
+            await talk.open(ping=0.2)
             for _ in range(8):
                 await asyncio.sleep(0.1)
                 await talk.send(b":\n")

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import json
 import signal
-import socket
 
 import httpx2
 import pytest
@@ -150,22 +149,26 @@ class TestDraining:
         assert refused.headers["retry-after"] == "2"
         assert stream.frames[-1]["event"] == "stream-close"
 
-    async def test_stream_that_asks_during_shutdown_gets_503(self, serve, open_streams):
-        """A request in flight keeps uvicorn alive, and one more connection open."""
+    async def test_stream_that_asks_during_shutdown_gets_503(
+        self, serve, open_stream, open_streams, eventually
+    ):
+        """Its dependency is at work when the others are ended."""
         server = serve()
         [stream] = await open_streams(server, 1)
-        late = socket.create_connection(("127.0.0.1", server.port))
-        late.sendall(b"GET /slow?seconds=1 HTTP/1.1\r\nHost: test\r\n\r\n")
-        pipelined = b"GET /discussions/0/events HTTP/1.1\r\nHost: test\r\n\r\n"
-        late.sendall(pipelined)
+        opening = asyncio.create_task(open_stream(f"{server.url}/late/1/events"))
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+
+            async def is_asking():
+                return (await client.get("/asking")).json() == ["1"]
+
+            await eventually(is_asking)
 
         stopping = asyncio.create_task(signalled(server))
         await stream.until_end()
-        received = b""
-        while chunk := await asyncio.to_thread(late.recv, 65536):
-            received += chunk
-        late.close()
+        late = await opening
+        body = await late.until_end()
         await stopping
 
-        assert b"stream-open" not in received
+        assert (late.status, late.headers["retry-after"]) == (503, "2")
+        assert b"stream-open" not in body
         assert "Traceback" not in server.log

@@ -77,6 +77,10 @@ class Application:
         async def never() -> None:
             await asyncio.Event().wait()
 
+        @app.get("/late")
+        async def late() -> None:
+            await asyncio.sleep(0.1)
+
         @app.get("/chunks")
         async def chunks() -> StreamingResponse:
             return StreamingResponse(self._chunks())

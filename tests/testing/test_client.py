@@ -44,6 +44,18 @@ class TestRequests:
         with pytest.raises(StreamTimeoutError, match=rf"GET {path} .* 0\.05 s.*client\.stream"):
             await client.get(path, timeout=0.05)
 
+    async def test_stream_of_the_http_client_is_given_up_too(self, application):
+        async with (
+            SSETestClient(application.app, timeout=0.05) as client,
+            client.http.stream("GET", "/notes/1/events") as response,
+        ):
+            with pytest.raises(httpx2.ReadTimeout, match=r"nothing for 0\.05 s"):
+                await response.aread()
+
+    async def test_limit_of_a_request_is_longer_where_that_is_wanted(self, application):
+        async with SSETestClient(application.app, timeout=0.05) as client:
+            assert (await client.get("/late", timeout=5)).status_code == 200
+
     async def test_given_up_request_leaves_no_session(self, application, client):
         with pytest.raises(StreamTimeoutError):
             await client.get("/notes/1/events", timeout=0.05)

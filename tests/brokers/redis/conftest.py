@@ -190,7 +190,7 @@ class Following:
         """Wait until the log holds exactly these."""
         try:
             async with asyncio.timeout(5):
-                while self.numbers() != list(numbers):
+                while self.numbers() != list(numbers):  # noqa: ASYNC110  # a log has no event
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"{self.numbers()} instead of {numbers}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -200,7 +201,7 @@ class TestStarting:
             await broker.stop()
         assert server.subscribers() == []
 
-    async def test_start_that_failed_may_be_tried_again(self, server, start_broker):
+    async def test_start_that_failed_may_be_tried_again(self, server):
         server.client.config_set("requirepass", "secret")
         broker = RedisBroker(server.url)
         with pytest.raises(BrokerError):
@@ -213,7 +214,9 @@ class TestStarting:
 
     @pytest.mark.parametrize("url", ["http://localhost", "localhost:6379", ""])
     def test_url_of_something_else_is_refused(self, url):
-        with pytest.raises(ConfigurationError, match="is not a Redis URL .* use redis://host:port"):
+        with pytest.raises(
+            ConfigurationError, match=r"is not a Redis URL .* use redis://host:port"
+        ):
             RedisBroker(url)
 
     def test_empty_namespace_is_refused(self):
@@ -328,9 +331,7 @@ class TestOptionsOfTheUrl:
 
 
 class TestIsolation:
-    async def test_two_namespaces_never_hear_each_other(
-        self, start_broker, follow, eventually, server
-    ):
+    async def test_two_namespaces_never_hear_each_other(self, start_broker, follow, eventually):
         brokers = [await start_broker(namespace=name) for name in ("a", "ab", "a:ev", "*", "b")]
         await self.check(brokers, follow, eventually)
 
@@ -393,7 +394,7 @@ async def test_one_broker_object_keeps_one_subscription_for_all_managers(
     server, make_notes, eventually
 ):
     broker = RedisBroker(server.url)
-    managers: list[ChannelManager] = [
+    managers: list[ChannelManager[Any]] = [
         make_notes(broker=broker, key_suffix=suffix).manager for suffix in "abc"
     ]
     for manager in managers:

@@ -97,7 +97,7 @@ class TestChurn:
         reader, _ = await start_reader()
         draw = random.Random(7)
         wanted: set[str] = set()
-        subscribing: dict[str, asyncio.Task] = {}
+        subscribing: dict[str, asyncio.Task[None]] = {}
         for _ in range(2000):
             name = f"channel-{draw.randrange(5)}"
             if name in wanted:

@@ -221,7 +221,7 @@ class TestNothingHalfDone:
             server,
             heard,
             r"lacks rights \(.* sse:ev:{note:1:events}\); grant the user `~sse:\* &sse:\*",
-            spoil=lambda client: grant("resetchannels", "&sse:probe:*"),
+            spoil=lambda _client: grant("resetchannels", "&sse:probe:*"),
         )
 
     async def test_when_the_server_became_a_replica(self, channel, server, heard):

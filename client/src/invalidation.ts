@@ -60,6 +60,19 @@ export async function refresh(client: QueryClient, keys: readonly QueryKey[]): P
   await client.invalidateQueries({ predicate });
 }
 
+/** The queries under these keys whose data is older than a moment, and not being replaced. */
+export function olderThan(
+  client: QueryClient,
+  keys: readonly QueryKey[],
+  moment: number,
+): readonly QueryKey[] {
+  const isOlder = ({ state }: Query) =>
+    state.data !== undefined && state.dataUpdatedAt < moment && state.fetchStatus !== "fetching";
+  const predicate = (query: Query) =>
+    isOlder(query) && keys.some((queryKey) => matchQuery({ queryKey }, query));
+  return client.getQueryCache().findAll({ predicate }).map(({ queryKey }) => queryKey);
+}
+
 function isLoading({ state }: Query): boolean {
   return state.fetchStatus === "fetching" && state.data === undefined;
 }

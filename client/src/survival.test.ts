@@ -1,7 +1,8 @@
 /**
  * What a stream survives, what ends it, and how long it waits: one row for each case, played by a
  * real server. Time stands still until a wait is over, and jitter is in the middle of its range, so
- * that a wait is three quarters of its upper bound.
+ * that a wait is three quarters of its upper bound. What StrictMode, tabs and a real browser add is in
+ * the tests of the hooks and of tabs, and in those of the whole project.
  */
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createClock, type ManualClock } from "../test/clock.js";
@@ -369,6 +370,18 @@ const rows: Record<string, Row> = {
     server: [stream(open(), one), resumed],
     told: ["open", 1, ({ page }) => page.online(), "connecting", "open, resumed", 2],
     asked: ["", "c1"],
+  },
+  "a page that is hidden": {
+    server: [stream(open(), one), resumed],
+    told: [
+      "open",
+      1,
+      ({ page, clock }) => {
+        page.visibility("hidden");
+        clock.advance(40_000);
+      },
+    ],
+    asked: [""],
   },
   "a look at a page that missed a ping": {
     server: [stream(open(), one), resumed],

@@ -120,11 +120,20 @@ describe("a following tab", () => {
     const heard: unknown[] = [];
     channel.onmessage = ({ data }: MessageEvent) => heard.push(data);
     const tab = record(url);
-    await until(() => expect(heard).toContainEqual({ kind: "hello" }));
-    const tell = (id: string, after: string) =>
-      channel.postMessage({ kind: "event", event: id, meta: { id, name: "message" }, after });
+    await until(() => expect(heard).toContainEqual({ kind: "hello", id: "" }));
+    const told = (id: string, after: string) => ({
+      kind: "event",
+      event: id,
+      meta: { id, name: "message" },
+      after,
+    });
+    const tell = (id: string, after: string) => channel.postMessage(told(id, after));
+    const welcome = (id: string, ...missed: unknown[]) =>
+      channel.postMessage({ kind: "welcome", status: { state: "open", resumed: true }, id, missed });
+    const greeted = (count: number, id: string) =>
+      until(() => expect(heard.slice(-count)).toEqual(Array(count).fill({ kind: "hello", id })));
     const stop = () => channel.close();
-    return { tab, channel, heard, tell, stop };
+    return { tab, channel, heard, told, tell, welcome, greeted, stop };
   }
 
   it("drops what it was told before", async () => {
@@ -147,36 +156,100 @@ describe("a following tab", () => {
     stop();
   });
 
-  it("tells a gap when it comes back from the back/forward cache too late", async () => {
-    const page = createPage();
-    const { tab, channel, heard, tell, stop } = await following();
-    tell("c1", "c0");
-    await until(() => expect(tab.events).toEqual(["c1"]));
-    page.hide();
-    expect(tab.connection.status).toMatchObject({ state: "waiting", reason: "hidden" });
-    tell("c2", "c1");
-    page.show(true);
-    await until(() => expect(heard.filter((message: any) => message.kind === "hello")).toHaveLength(2));
-    channel.postMessage({ kind: "welcome", status: { state: "open", resumed: true }, id: "c2" });
-    await until(() => expect(tab.resets).toEqual(["gap"]));
-    expect(tab.connection.status.state).toBe("open");
-    expect(tab.events).toEqual(["c1"]);
-    stop();
-  });
+  describe("that comes back from the back/forward cache", () => {
+    /** It has heard c1, and greets again. */
+    async function returning() {
+      const page = createPage();
+      const leader = await following();
+      leader.tell("c1", "c0");
+      await until(() => expect(leader.tab.events).toEqual(["c1"]));
+      page.hide();
+      expect(leader.tab.connection.status).toMatchObject({ state: "waiting", reason: "hidden" });
+      page.show(true);
+      await leader.greeted(1, "c1");
+      return leader;
+    }
 
-  it("tells no gap when nothing happened meanwhile", async () => {
-    const page = createPage();
-    const { tab, channel, heard, tell, stop } = await following();
-    tell("c1", "c0");
-    await until(() => expect(tab.events).toEqual(["c1"]));
-    page.hide();
-    page.show(true);
-    await until(() => expect(heard.filter((message: any) => message.kind === "hello")).toHaveLength(2));
-    channel.postMessage({ kind: "welcome", status: { state: "open", resumed: true }, id: "c1" });
-    tell("c2", "c1");
-    await until(() => expect(tab.events).toEqual(["c1", "c2"]));
-    expect(tab.resets).toEqual([]);
-    stop();
+    it("is told what it missed", async () => {
+      const { tab, told, tell, welcome, stop } = await returning();
+      welcome("c3", told("c2", "c1"), told("c3", "c2"));
+      tell("c4", "c3");
+      await until(() => expect(tab.events).toEqual(["c1", "c2", "c3", "c4"]));
+      expect(tab.resets).toEqual([]);
+      expect(tab.connection.status.state).toBe("open");
+      stop();
+    });
+
+    it("is told it in order, though an event comes before the answer", async () => {
+      const { tab, told, tell, welcome, stop } = await returning();
+      tell("c3", "c2");
+      welcome("c3", told("c2", "c1"), told("c3", "c2"));
+      await until(() => expect(tab.events).toEqual(["c1", "c2", "c3"]));
+      expect(tab.resets).toEqual([]);
+      stop();
+    });
+
+    it("tells a gap where the leader does not remember", async () => {
+      const { tab, welcome, stop } = await returning();
+      welcome("c2");
+      await until(() => expect(tab.resets).toEqual(["gap"]));
+      expect(tab.events).toEqual(["c1"]);
+      expect(tab.connection.lastEventId).toBe("c2");
+      stop();
+    });
+
+    it("tells no gap when nothing happened meanwhile", async () => {
+      const { tab, tell, welcome, stop } = await returning();
+      welcome("c1");
+      tell("c2", "c1");
+      await until(() => expect(tab.events).toEqual(["c1", "c2"]));
+      expect(tab.resets).toEqual([]);
+      stop();
+    });
+
+    it("greets a new leader again", async () => {
+      const { tab, channel, told, welcome, greeted, stop } = await returning();
+      channel.postMessage({ kind: "status", status: { state: "open", resumed: true }, id: "c2" });
+      await greeted(2, "c1");
+      welcome("c2", told("c2", "c1"));
+      await until(() => expect(tab.events).toEqual(["c1", "c2"]));
+      expect(tab.resets).toEqual([]);
+      stop();
+    });
+
+    it("tells a reset in place of what it missed", async () => {
+      const { tab, channel, told, tell, welcome, stop } = await returning();
+      channel.postMessage({ kind: "reset", reason: "slow", id: "d0" });
+      tell("d1", "d0");
+      welcome("d1", told("c2", "c1"), told("d1", "d0"));
+      await until(() => expect(tab.events).toEqual(["c1", "d1"]));
+      expect(tab.resets).toEqual(["slow"]);
+      stop();
+    });
+  });
+});
+
+describe("a leading tab", () => {
+  it("tells what followed the last event of a tab that greets, as far as it remembers", async () => {
+    const server = await serve(
+      stream(open(), ...Array.from({ length: 200 }, (_, n) => event(`c${n + 1}`, n + 1))),
+    );
+    const one = record(server.origin);
+    await until(() => expect(one.events).toHaveLength(200));
+    const name = "fastapi-sse-channels " + JSON.stringify([`${server.origin}/`, "same-origin", "ada"]);
+    const channel = new BroadcastChannel(name);
+    const heard: any[] = [];
+    channel.onmessage = ({ data }: MessageEvent) => heard.push(data);
+    for (const id of ["c197", "c200", "c10", ""]) channel.postMessage({ kind: "hello", id });
+    await until(() => expect(heard).toHaveLength(4));
+    expect(heard.map(({ kind, id }) => `${kind} ${id}`)).toEqual(Array(4).fill("welcome c200"));
+    expect(heard.map(({ missed }) => missed.map(({ event }: any) => event))).toEqual([
+      [198, 199, 200],
+      [],
+      [],
+      [],
+    ]);
+    channel.close();
   });
 });
 

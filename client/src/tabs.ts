@@ -3,18 +3,28 @@ import { openStream, type Listener, type Stream, type StreamConfig } from "./str
 import type { EventMeta, ResetReason, Status } from "./types.js";
 
 type Message =
-  | { readonly kind: "hello" }
+  /** `id`: where the tab is. */
+  | { readonly kind: "hello"; readonly id: string }
   | { readonly kind: "reconnect" }
-  /** `welcome` answers a `hello`, `status` tells a change. `id`: where the leader is. */
-  | { readonly kind: "welcome" | "status"; readonly status: Status; readonly id: string }
-  | { readonly kind: "reset"; readonly reason: ResetReason; readonly id: string }
-  /** `after`: the id before this event, so that a tab notices what it missed. */
+  /** A change of the leader's status. `id`: where the leader is. */
+  | { readonly kind: "status"; readonly status: Status; readonly id: string }
+  /** Answers a `hello`. `missed`: what follows its id, as far as the leader remembers. */
   | {
-      readonly kind: "event";
-      readonly event: unknown;
-      readonly meta: EventMeta;
-      readonly after: string;
-    };
+      readonly kind: "welcome";
+      readonly status: Status;
+      readonly id: string;
+      readonly missed: readonly Told[];
+    }
+  | { readonly kind: "reset"; readonly reason: ResetReason; readonly id: string }
+  | Told;
+
+interface Told {
+  readonly kind: "event";
+  readonly event: unknown;
+  readonly meta: EventMeta;
+  /** The id before this event, so that a tab notices what it missed. */
+  readonly after: string;
+}
 
 /**
  * How long the lead is kept after the end of a stream, in milliseconds: the other tabs must hear
@@ -22,8 +32,11 @@ type Message =
  */
 const FAREWELL = 250;
 
-/** How many ids a tab remembers, to drop what both an old and a new leader told. */
-const REMEMBERED = 256;
+/**
+ * How many events a tab remembers, to drop what both an old and a new leader told, and to tell what
+ * a tab missed that comes back from the back/forward cache.
+ */
+const REMEMBERED = 128;
 
 /**
  * Shares a stream among all tabs of the browser: `connect(url, { share: tabs, user })`. The tab
@@ -38,10 +51,11 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   if (!navigator?.locks || !BroadcastChannel) return openStream(config, listener);
 
   const name = "fastapi-sse-channels " + JSON.stringify([config.url, config.credentials, config.user]);
-  const seen = new Set<string>();
+  const told = new Map<string, Told>();
   let status: Status = { state: "connecting" };
   let lastEventId = config.lastEventId;
-  let greeting = false;
+  // whether this tab waits to be told what it missed
+  let behind = false;
   let channel: BroadcastChannel | undefined;
   let candidacy: AbortController | undefined;
   let leading: Stream | undefined;
@@ -61,43 +75,61 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
     listener.status(next);
   };
 
-  const deliver = (event: unknown, meta: EventMeta) => {
+  const deliver = (message: Told) => {
+    const { event, meta } = message;
     lastEventId = meta.id;
     if (meta.id) {
-      seen.add(meta.id);
-      if (seen.size > REMEMBERED) seen.delete(seen.values().next().value!);
+      told.set(meta.id, message);
+      if (told.size > REMEMBERED) told.delete(told.keys().next().value!);
     }
     listener.event(event, meta);
   };
 
   const reset = (reason: ResetReason, id: string) => {
+    behind = false;
     lastEventId = id;
     listener.reset(reason);
   };
 
+  const greet = () => post({ kind: "hello", id: lastEventId });
+
+  const followEvent = (message: Told) => {
+    const { meta, after } = message;
+    if (told.has(meta.id)) return;
+    if (lastEventId && lastEventId !== after) reset("gap", after);
+    deliver(message);
+  };
+
   const follow = (message: Message) => {
     if (message.kind === "event") {
-      const { event, meta, after } = message;
-      if (seen.has(meta.id)) return;
-      if (lastEventId && lastEventId !== after) reset("gap", after);
-      deliver(event, meta);
+      // an event from before the answer to the greeting is part of that answer
+      if (!behind) followEvent(message);
     } else if (message.kind === "reset") {
       reset(message.reason, message.id);
-    } else if (message.kind === "status" || message.kind === "welcome") {
-      const { id } = message;
+    } else if (message.kind === "status") {
       setStatus(message.status);
-      // back from the cache: the leader has gone on meanwhile
-      if (message.kind === "welcome" && greeting) {
-        greeting = false;
-        if (lastEventId && lastEventId !== id && !seen.has(id)) reset("gap", id);
+      // a new leader has not heard the greeting
+      if (behind) greet();
+      lastEventId ||= message.id;
+    } else if (message.kind === "welcome") {
+      const { id, missed } = message;
+      setStatus(message.status);
+      if (behind) {
+        behind = false;
+        missed.forEach(followEvent);
+        if (lastEventId !== id && !told.has(id)) reset("gap", id);
       }
       lastEventId ||= id;
     }
   };
 
-  const answer = ({ kind }: Message) => {
-    if (kind === "hello") post({ kind: "welcome", status, id: lastEventId });
-    else if (kind === "reconnect") leading?.reconnect();
+  const answer = (message: Message) => {
+    if (message.kind === "hello") {
+      const events = [...told.values()];
+      const first = events.findIndex(({ after }) => after && after === message.id);
+      const missed = first < 0 ? [] : events.slice(first);
+      post({ kind: "welcome", status, id: lastEventId, missed });
+    } else if (message.kind === "reconnect") leading?.reconnect();
   };
 
   const lead = () => {
@@ -105,8 +137,9 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       { ...config, lastEventId, continues: status.state === "open" },
       {
         event(event, meta) {
-          post({ kind: "event", event, meta, after: lastEventId });
-          deliver(event, meta);
+          const message: Told = { kind: "event", event, meta, after: lastEventId };
+          post(message);
+          deliver(message);
         },
         status(next) {
           // its last word on leaving is not for the other tabs
@@ -123,6 +156,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       },
     );
     leading = stream;
+    behind = false;
     // the one it follows may have been further along, or closed for good
     setStatus(stream.status);
   };
@@ -134,8 +168,8 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       if (leading) answer(data);
       else follow(data);
     };
-    greeting = true;
-    post({ kind: "hello" });
+    behind = lastEventId !== "";
+    greet();
     unwatch ??= watchPage({ hide, show: enter });
     navigator.locks
       .request(name, { signal }, () => {

@@ -117,6 +117,58 @@ it("fetches again after a reconnection that did not resume, not after one that d
   await until(() => expect(counts(comments)).toEqual([2, 1]));
 });
 
+it("fetches again what was cached before it listened, once, and nothing else", async () => {
+  const server = await serve(stream(open()), stream(open({ resumed: true })));
+  const fetches = vi.fn(async () => "fresh");
+  const { client, result } = render(
+    (props: Options) => {
+      useQuery({ queryKey: ["cached"], queryFn: fetches, staleTime: Infinity });
+      useQuery({ queryKey: ["other"], queryFn: fetches, staleTime: Infinity });
+      useQuery({ queryKey: ["first"], queryFn: async () => "first", staleTime: Infinity });
+      return useSSEQueryInvalidation<CommentAdded, any>(props);
+    },
+    { endpoint: server.origin, queryKeys: [["cached"], ["first"]] },
+    (client) => {
+      client.setQueryData(["cached"], "old", { updatedAt: Date.now() - 60_000 });
+      client.setQueryData(["other"], "old", { updatedAt: Date.now() - 60_000 });
+    },
+  );
+  await until(() => expect(client.getQueryData(["cached"])).toBe("fresh"));
+  server.last.response.end();
+  await until(() => expect(result.current.status).toEqual({ state: "open", resumed: true }));
+  expect(fetches).toHaveBeenCalledTimes(1);
+  expect(client.getQueryData(["other"])).toBe("old");
+  expect(client.getQueryState(["first"])?.dataUpdateCount).toBe(1);
+});
+
+it("fetches again what it missed while another component held the stream", async () => {
+  const server = await serve(stream(open()));
+  const fetches = vi.fn(async () => fetches.mock.calls.length);
+  const options: Options = { endpoint: server.origin, queryKeys: [["shown"]] };
+  const holder = render((props: Options) => useSSEQueryInvalidation(props), {
+    ...options,
+    queryKeys: [],
+  });
+  const { result, rerender } = render(
+    ({ enabled }: { enabled: boolean }) => {
+      useSSEQueryInvalidation<any>({ ...options, enabled });
+      return useQuery({ queryKey: ["shown"], queryFn: fetches, staleTime: Infinity }).data;
+    },
+    { enabled: true },
+  );
+  await until(() => expect(result.current).toBe(1));
+  await until(() => expect(holder.result.current.connected).toBe(true));
+  rerender({ enabled: false });
+  const onEvent = vi.fn();
+  holder.rerender({ ...options, queryKeys: [], onEvent });
+  server.last.response.write(event("c1", added("1")));
+  await until(() => expect(onEvent).toHaveBeenCalled());
+  expect(result.current).toBe(1);
+  rerender({ enabled: true });
+  await until(() => expect(result.current).toBe(2));
+  expect(server.visits).toHaveLength(1);
+});
+
 it("fetches everything after a reset when a function cannot say what", async () => {
   const server = await serve(streamAndEnd(open()), stream(open({ resumed: false })));
   const comments = renderComments({ endpoint: server.origin, queryKeys: () => [] });

@@ -1,6 +1,6 @@
 import { useQueryClient, type QueryClient, type QueryKey } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { createRounds, type Rounds } from "./invalidation.js";
+import { createRounds, olderThan, type Rounds } from "./invalidation.js";
 import type { AnyEvent } from "./types.js";
 import {
   useLatest,
@@ -19,7 +19,8 @@ export type UseSSEQueryInvalidationOptions<TEvent, TData = unknown> =
     readonly queryKeys: readonly QueryKey[] | ((event: TEvent) => readonly QueryKey[]);
     /**
      * What a reset makes stale. Default: `queryKeys` where it is a list, every query where it is
-     * a function, for there is no event to ask it about.
+     * a function, for there is no event to ask it about. Data of these keys (or of the list) that
+     * is older than the hook's first look at the stream is fetched again, too.
      */
     readonly resetKeys?: readonly QueryKey[] | undefined;
     /**
@@ -38,8 +39,9 @@ export type UseSSEQueryInvalidationOptions<TEvent, TData = unknown> =
   };
 
 /**
- * Keeps queries fresh: invalidates them after events, and after a reset or a reconnection that
- * did not resume, when events may have been missed. Does nothing on the server.
+ * Keeps queries fresh: invalidates them after events, and when events may have been missed: after
+ * a reset, after a reconnection that did not resume, and where data was cached before the hook
+ * began to listen. Does nothing on the server.
  */
 export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   options: UseSSEQueryInvalidationOptions<TEvent, TData>,
@@ -47,16 +49,31 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   const client = useQueryClient();
   const latest = useLatest(options);
   const rounds = useRef<Rounds>(null);
+  // when the hook began to wait for its first look at a stream; null once it has had it
+  const began = useRef<number>(null);
+  const { endpoint, enabled, share, user } = options;
 
-  // before the connection's effect, which adds to it
+  // both before the connection's effect, which uses them
   useEffect(() => {
     const created = createRounds(client, () => latest.current.throttle ?? 0);
     rounds.current = created;
     return created.flush;
   }, [client]);
+  useEffect(() => {
+    began.current = Date.now();
+  }, [client, endpoint, enabled, share, user]);
 
   return useSSEConnection<TEvent>({
     ...options,
+    onConnectionChange(connected) {
+      const { queryKeys, resetKeys, onConnectionChange } = latest.current;
+      if (connected && began.current !== null) {
+        const keys = resetKeys ?? (typeof queryKeys === "function" ? [] : queryKeys);
+        for (const key of olderThan(client, keys, began.current)) rounds.current?.add(key);
+        began.current = null;
+      }
+      onConnectionChange?.(connected);
+    },
     onEvent(event, meta) {
       const { queryKeys, updater, onEvent } = latest.current;
       const keys = typeof queryKeys === "function" ? queryKeys(event) : queryKeys;

@@ -7,12 +7,14 @@ import { afterEach } from "vitest";
 configure({ reactStrictMode: true });
 afterEach(cleanup);
 
-/** Renders a hook under StrictMode, with a query client. */
+/** Renders a hook under StrictMode, with a query client that may be prepared. */
 export function render<TResult, TProps>(
   hook: (props: TProps) => TResult,
   initialProps: TProps,
+  prepare: (client: QueryClient) => void = () => {},
 ): RenderHookResult<TResult, TProps> & { readonly client: QueryClient } {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  prepare(client);
   const wrapper = ({ children }: { children: ReactNode }) => (
     <QueryClientProvider client={client}>{children}</QueryClientProvider>
   );

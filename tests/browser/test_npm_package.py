@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,10 @@ def test_suite_of_the_package_passes_whole(run, really_ran, tmp_path):
 
 def test_sources_and_tests_of_the_package_compile(run):
     assert "error" not in run("npm", "run", "typecheck", cwd=CLIENT).stdout
+
+
+def test_package_has_the_version_of_the_python_package():
+    manifest = json.loads((CLIENT / "package.json").read_text())
+    project = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text())["project"]
+
+    assert manifest["version"] == project["version"]

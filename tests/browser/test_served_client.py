@@ -45,13 +45,34 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel that users install, built from the source distribution as the index has it."""
-    folder = tmp_path_factory.mktemp("distributions")
+def source(tmp_path_factory) -> Path:
+    """The source distribution, unpacked."""
+    folder = tmp_path_factory.mktemp("source")
     with tarfile.open(build("sdist", ROOT, folder / "sdist")) as archive:
         archive.extractall(folder / "unpacked", filter="data")
-    [source] = (folder / "unpacked").iterdir()
-    return build("wheel", source, folder / "wheel")
+    [unpacked] = (folder / "unpacked").iterdir()
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def wheel(source, tmp_path_factory) -> Path:
+    """The wheel that users install, built from the source distribution as the index has it."""
+    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+def test_source_distribution_holds_what_the_module_is_built_from(source):
+    client = source / "client"
+
+    assert {path.name for path in client.iterdir()} >= {
+        "build.mjs",
+        "package-lock.json",
+        "package.json",
+        "src",
+    }
+    assert not list(client.rglob("node_modules"))
+    assert (client / "src" / "stream.ts").read_bytes() == (
+        ROOT / "client" / "src" / "stream.ts"
+    ).read_bytes()
 
 
 def test_committed_module_is_what_the_sources_build(client_dist):

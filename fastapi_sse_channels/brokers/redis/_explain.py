@@ -44,12 +44,14 @@ def explain(error: BaseException, where: str, names: Names) -> str:
 def _verdict(error: BaseException, names: Names) -> str:
     text = str(error)
     known: dict[tuple[type[BaseException], ...], str] = {
-        (AuthenticationError,): f"refuses the password or user: {text}",
         (ReadOnlyError,): f"is a replica, or was demoted to one: {text}",
         (OutOfMemoryError,): f"is full ({text}); raise maxmemory, or keep less history",
         (MovedError,): f"is part of a cluster ({text}); use RedisBroker.cluster(…)",
         (TimeoutError, RedisTimeoutError): "does not answer in time",
     }
+    # a command as long as ours is not even read from somebody unknown
+    if isinstance(error, AuthenticationError) or "unauthenticated" in text:
+        return f"refuses the password or user: {text}"
     if lacks_rights(error):
         return f"lacks rights ({text}); grant the user `{names.rights}`"
     if is_foreign(error):

@@ -17,9 +17,9 @@ from ..._log import Log, Retention
 from .._base import Broker, History, history_of
 from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
-from ._explain import explain
+from ._explain import UNAVAILABLE, explain
 from ._names import Names
-from ._node import UNAVAILABLE, Follow, Node, log_of
+from ._node import Follow, Node, log_of
 
 if TYPE_CHECKING:
     from ..._position import Position

@@ -10,6 +10,8 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
+    RedisError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -17,6 +19,10 @@ from ._envelope import NotOursError
 
 if TYPE_CHECKING:
     from ._names import Names
+
+
+# What a command raises while the server is away; a cluster's own errors are no RedisErrors.
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def is_foreign(error: BaseException) -> bool:

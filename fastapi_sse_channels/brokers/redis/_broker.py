@@ -51,8 +51,8 @@ class RedisBroker(Broker):
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.
-            namespace: Begins every key and channel name. Applications that share a Redis
-                need different ones: pub/sub does not know about database numbers.
+            namespace: Begins every key and channel name. Applications that share a database
+                need different ones.
             follow: `"pattern"` hears of all channels through one subscription; `"channel"`
                 only of those that have a stream here, for fleets in which most events
                 concern other nodes.

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from fastapi_sse_channels import ChannelManager, Publisher, Session
+from fastapi_sse_channels import BrokerError, ChannelManager, Publisher, Session
+
+from .database import TITLES
+
+# Viewers of a process that was killed are gone within seconds, without anybody saying so.
+WATCH_INTERVAL = 2.0
 
 
 class CommentView(BaseModel):
@@ -59,7 +69,13 @@ DiscussionEvent = Annotated[
     Snapshot | CommentAdded | VotesChanged | ViewersChanged, Field(discriminator="type")
 ]
 
-discussions = ChannelManager(DiscussionEvent, key_prefix="discussion", name="DiscussionEvent")
+discussions = ChannelManager(
+    DiscussionEvent,
+    key_prefix="discussion",
+    name="DiscussionEvent",
+    # one process needs nothing else; several hear of each other through Redis
+    broker=os.environ.get("REDIS_URL", "memory://"),
+)
 
 DiscussionPublisher = Annotated[Publisher[DiscussionEvent], Depends(discussions.publisher)]
 
@@ -73,3 +89,28 @@ async def announce_viewers(session: Session[DiscussionEvent]) -> None:
     discussion_id = channel.resource_id
     viewers = await count_viewers(discussion_id)
     await channel.publish(ViewersChanged(discussion_id=discussion_id, viewers=viewers))
+
+
+@asynccontextmanager
+async def watching_viewers() -> AsyncIterator[None]:
+    watching = asyncio.create_task(_watch_viewers())
+    yield
+    watching.cancel()
+
+
+async def _watch_viewers() -> None:
+    known: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(WATCH_INTERVAL)
+        for discussion_id in TITLES:
+            if not discussions.session_count(discussion_id):
+                continue
+            try:
+                viewers = await count_viewers(discussion_id)
+                if viewers != known.get(discussion_id):
+                    event = ViewersChanged(discussion_id=discussion_id, viewers=viewers)
+                    await discussions.publish(discussion_id, event)
+            except BrokerError:
+                logging.getLogger(__name__).debug("Redis is away", exc_info=True)
+            else:
+                known[discussion_id] = viewers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +12,14 @@ from fastapi.staticfiles import StaticFiles
 
 from fastapi_sse_channels import Channel, create_sse_router
 
-from . import comments
+from . import comments, nodes
 from .channels import (
     DiscussionEvent,
     Snapshot,
     announce_viewers,
     count_viewers,
     discussions,
+    watching_viewers,
 )
 from .database import (
     TITLES,
@@ -48,13 +47,17 @@ async def snapshot(discussion_id: DiscussionId, session: DatabaseSession) -> Sna
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     await create_tables()
-    yield
+    async with watching_viewers():
+        yield
     await engine.dispose()
 
 
 app = FastAPI(title="Live discussions", lifespan=lifespan)
 app.mount("/static", StaticFiles(directory=STATIC))
 app.include_router(comments.router)
+app.include_router(nodes.router)
+if nodes.NODES:
+    nodes.join_cluster(app)
 app.include_router(
     create_sse_router(
         discussions,
@@ -80,8 +83,3 @@ async def list_discussions() -> dict[str, str]:
 @app.get("/discussions/{discussion_id}")  # noqa: FAST003  # DiscussionId takes it
 async def page(_exists: DiscussionId) -> FileResponse:
     return FileResponse(STATIC / "index.html")
-
-
-@app.get("/node")
-async def node() -> dict[str, str | int]:
-    return {"name": platform.node(), "process": os.getpid()}

@@ -85,6 +85,14 @@ def test_limits_table_names_arguments_of_the_manager(argument):
     assert argument in inspect.signature(ChannelManager).parameters
 
 
+def test_rights_are_those_that_the_broker_asks_for():
+    from fastapi_sse_channels.brokers.redis._names import Names
+
+    assert re.findall(r"^ACL SETUSER shop on >secret (.+)$", README, re.MULTILINE) == [
+        Names("shop").rights
+    ]
+
+
 def test_javascript_snippets_parse():
     node = shutil.which("node")
     assert node, "node is needed: apt-get install nodejs"

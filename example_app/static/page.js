@@ -1,5 +1,7 @@
 // One EventSource keeps the whole page up to date; posting and voting are plain requests.
 
+import * as cluster from "/static/cluster.js";
+
 const discussionId = location.pathname.split("/").at(-1);
 const resource = `/discussions/${discussionId}`;
 const element = (id) => document.getElementById(id);
@@ -13,7 +15,7 @@ let delay = FIRST_DELAY;
 let lastEventId = "";
 
 function connect() {
-  const url = new URL(`${resource}/events`, location.href);
+  const url = cluster.address(`${resource}/events`);
   if (lastEventId) url.searchParams.set("last_event_id", lastEventId);
   const source = new EventSource(url);
 
@@ -24,10 +26,10 @@ function connect() {
     });
   }
 
-  listen("stream-open", () => {
+  listen("stream-open", ({ resumed }) => {
     delay = FIRST_DELAY;
     showConnection("live");
-    showNode();
+    cluster.arrived(resumed);
   });
   listen("message", (event) => handlers[event.type]?.(event));
   // Something was missed and cannot be replayed: a snapshot follows and replaces what is shown.
@@ -39,6 +41,8 @@ function connect() {
 
   source.onerror = () => {
     showConnection(lastEventId ? "reconnecting" : "connecting");
+    // A node that was killed may never come back, so do not wait for it.
+    if (cluster.goElsewhere()) source.close();
     // The browser reconnects by itself after a lost connection, but gives up for good on any
     // answer other than 200, such as the 503 of a server that is being replaced.
     if (source.readyState === EventSource.CLOSED) {
@@ -121,11 +125,6 @@ function showConnection(state) {
   element("connection").textContent = state;
 }
 
-async function showNode() {
-  const { name, process } = await (await fetch("/node")).json();
-  element("node").textContent = `Served by ${name}, process ${process}`;
-}
-
 function showAvatar(avatar, name) {
   const hue = [...name].reduce((sum, character) => sum * 31 + character.codePointAt(0), 7) % 360;
   avatar.style.setProperty("--hue", hue);
@@ -149,7 +148,7 @@ setInterval(() => document.querySelectorAll("time").forEach(showAge), 30_000);
 async function send(path, body) {
   element("problem").textContent = "";
   try {
-    const response = await fetch(resource + path, {
+    const response = await fetch(cluster.address(resource + path), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
@@ -187,6 +186,7 @@ element("composer").onsubmit = async (event) => {
 };
 
 const titles = await (await fetch("/discussions")).json();
+await cluster.load();
 element("title").textContent = titles[discussionId];
 document.title = `${titles[discussionId]} · Live discussions`;
 for (const [id, title] of Object.entries(titles)) {

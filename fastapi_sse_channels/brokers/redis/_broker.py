@@ -17,9 +17,9 @@ from ..._log import Log, Retention
 from .._base import Broker, History, history_of
 from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
-from ._explain import explain
+from ._explain import UNAVAILABLE, explain
 from ._names import Names
-from ._node import UNAVAILABLE, Follow, Node, log_of
+from ._node import Follow, Node, log_of
 
 if TYPE_CHECKING:
     from ..._position import Position
@@ -51,8 +51,8 @@ class RedisBroker(Broker):
 
         Args:
             url: `redis://`, `rediss://` or `unix://`.
-            namespace: Begins every key and channel name. Applications that share a Redis
-                need different ones: pub/sub does not know about database numbers.
+            namespace: Begins every key and channel name. Applications that share a database
+                need different ones.
             follow: `"pattern"` hears of all channels through one subscription; `"channel"`
                 only of those that have a stream here, for fleets in which most events
                 concern other nodes.

@@ -12,14 +12,9 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import (
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
+from ._explain import UNAVAILABLE
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -127,7 +122,7 @@ class SessionCounts:
         except ResponseError as error:
             self._complain(key, error)
             return not isinstance(error, OutOfMemoryError | ReadOnlyError)
-        except (RedisError, RedisClusterException, OSError, TimeoutError):
+        except UNAVAILABLE:
             return False
         return True
 

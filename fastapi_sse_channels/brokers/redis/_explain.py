@@ -10,6 +10,8 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
+    RedisError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -17,6 +19,10 @@ from ._envelope import NotOursError
 
 if TYPE_CHECKING:
     from ._names import Names
+
+
+# What a command raises while the server is away; a cluster's own errors are no RedisErrors.
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def is_foreign(error: BaseException) -> bool:
@@ -44,12 +50,14 @@ def explain(error: BaseException, where: str, names: Names) -> str:
 def _verdict(error: BaseException, names: Names) -> str:
     text = str(error)
     known: dict[tuple[type[BaseException], ...], str] = {
-        (AuthenticationError,): f"refuses the password or user: {text}",
         (ReadOnlyError,): f"is a replica, or was demoted to one: {text}",
         (OutOfMemoryError,): f"is full ({text}); raise maxmemory, or keep less history",
         (MovedError,): f"is part of a cluster ({text}); use RedisBroker.cluster(…)",
         (TimeoutError, RedisTimeoutError): "does not answer in time",
     }
+    # a command as long as ours is not even read from somebody unknown
+    if isinstance(error, AuthenticationError) or "unauthenticated" in text:
+        return f"refuses the password or user: {text}"
     if lacks_rights(error):
         return f"lacks rights ({text}); grant the user `{names.rights}`"
     if is_foreign(error):

@@ -14,8 +14,6 @@ from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
     ReadOnlyError,
-    RedisClusterException,
-    RedisError,
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -26,7 +24,7 @@ from ..._position import Position, start_of
 from ..._wire import event_body
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
-from ._explain import is_foreign, lacks_rights
+from ._explain import UNAVAILABLE, is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
@@ -39,9 +37,6 @@ if TYPE_CHECKING:
 Follow = Literal["pattern", "channel"]
 
 logger = logging.getLogger("fastapi_sse_channels")
-
-# what a cluster raises is no RedisError
-UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 # an offset that no log reaches: asks for the position alone
 _NO_ENTRIES = 2**53 - 1

@@ -17,6 +17,7 @@ import fastapi_sse_channels
 from benchmarks.report import figures_in, readme_figures
 from benchmarks.results import Results, newest
 from fastapi_sse_channels import ChannelManager
+from fastapi_sse_channels.brokers.redis._names import Names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -86,8 +87,6 @@ def test_limits_table_names_arguments_of_the_manager(argument):
 
 
 def test_rights_are_those_that_the_broker_asks_for():
-    from fastapi_sse_channels.brokers.redis._names import Names
-
     assert re.findall(r"^ACL SETUSER shop on >secret (.+)$", README, re.MULTILINE) == [
         Names("shop").rights
     ]

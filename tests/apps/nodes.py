@@ -20,6 +20,7 @@ from fastapi_sse_channels import (
     create_sse_router,
     sse_lifespan,
 )
+from fastapi_sse_channels.brokers.redis import RedisBroker
 
 
 class Said(BaseModel):
@@ -37,8 +38,6 @@ class Whispered(BaseModel):
 
 def make_broker() -> Any:
     if url := os.environ.get("REDIS_URL"):
-        from fastapi_sse_channels.brokers.redis import RedisBroker
-
         follow: Any = os.environ.get("FOLLOW", "pattern")
         return RedisBroker(url, follow=follow, probe_interval=0.5)
     return MemoryBroker()

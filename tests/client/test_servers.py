@@ -149,11 +149,15 @@ class TestStalls:
 class TestScript:
     """A script of its own process, as its user starts it."""
 
+    # where the suite runs in the background, programs inherit that they ignore SIGINT
     SCRIPT = """
+import signal
 import sys
 from typing import Literal
 from pydantic import BaseModel
 from fastapi_sse_channels.client import connect_sync
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Number(BaseModel):
     type: Literal["number"] = "number"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from ..._errors import ConfigurationError, PublishError
@@ -18,6 +21,38 @@ from ._scripts import PUBLISH, parse_position, publish_call
 if TYPE_CHECKING:
     from ..._log import Retention
     from ..._position import Position
+
+
+class _Deadline(threading.local):
+    """When the calling thread's publish has to be over, on the monotonic clock."""
+
+    at = 0.0
+
+
+def _bounded(connection_class: Any, deadline: _Deadline) -> Any:
+    """Make a class of connections whose every step ends at the deadline.
+
+    redis-py's own limits are for single reads, and a publish that has to connect makes many.
+    """
+
+    class Bounded(connection_class):  # type: ignore[misc]  # TCP, TLS or Unix
+        def send_packed_command(self, *args: Any, **options: Any) -> Any:
+            self._bound()
+            return super().send_packed_command(*args, **options)
+
+        def read_response(self, *args: Any, **options: Any) -> Any:
+            self._bound()
+            return super().read_response(*args, **options)
+
+        def _bound(self) -> None:
+            left = deadline.at - time.monotonic()
+            if left <= 0:
+                self.disconnect()
+                raise RedisTimeoutError
+            if self._sock is not None:
+                self._sock.settimeout(left)
+
+    return Bounded
 
 
 class BlockingStore:
@@ -33,17 +68,22 @@ class BlockingStore:
         try:
             self._client: Any = Redis.from_url(
                 url,
-                # connecting and the command each take half at most
-                socket_timeout=seconds / 2,
-                socket_connect_timeout=seconds / 2,
+                socket_timeout=seconds,
+                socket_connect_timeout=seconds,
                 retry=Retry(NoBackoff(), 0),
                 health_check_interval=0,
+                # naming the library would cost a new connection two more round trips
+                driver_info=None,
                 protocol=2,
             )
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error
-        options = self._client.connection_pool.connection_kwargs
+        pool = self._client.connection_pool
+        self._seconds = seconds
+        self._deadline = _Deadline()
+        pool.connection_class = _bounded(pool.connection_class, self._deadline)
+        options = pool.connection_kwargs
         options["decode_responses"] = False
         self._where = f"Redis at {options.get('path') or options.get('host', 'localhost')}"
 
@@ -57,6 +97,7 @@ class BlockingStore:
         """
         keys, arguments = publish_call(self._names, key, body, retention, idempotency_key)
         call = (len(keys), *keys, *arguments)
+        self._deadline.at = time.monotonic() + self._seconds
         try:
             try:
                 reply = self._client.evalsha(PUBLISH.sha1, *call)

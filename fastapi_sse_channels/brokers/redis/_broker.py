@@ -16,9 +16,9 @@ from ..._log import Log, Retention
 from .._base import Broker, History, history_of
 from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
-from ._explain import explain
+from ._explain import UNAVAILABLE, explain
 from ._names import Names
-from ._node import UNAVAILABLE, Follow, Node, log_of
+from ._node import Follow, Node, log_of
 
 if TYPE_CHECKING:
     from ..._position import Position
@@ -39,7 +39,7 @@ class RedisBroker(Broker):
         *,
         namespace: str = "sse",
         follow: Follow = "pattern",
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         start_timeout: float = 5.0,
         probe_interval: float = 2.0,
         check_interval: float = 30.0,
@@ -55,7 +55,8 @@ class RedisBroker(Broker):
             follow: `"pattern"` hears of all channels through one subscription; `"channel"`
                 only of those that have a stream here, for fleets in which most events
                 concern other nodes.
-            publish_timeout: Seconds after which a publish fails, and any other command.
+            publish_timeout: Seconds after which a publish fails, and any other command. The
+                default leaves a tenth of the two seconds that `Broker` promises to the loop.
             start_timeout: Seconds to wait for the server when the application starts.
             probe_interval: Seconds between looks whether the server still answers.
             check_interval: Seconds between looks whether a position moved without a message.
@@ -92,7 +93,7 @@ class RedisBroker(Broker):
         sentinels: Sequence[tuple[str, int]],
         service: str,
         *,
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         max_connections: int = 32,
         connection_options: dict[str, Any] | None = None,
         **options: Any,
@@ -125,7 +126,7 @@ class RedisBroker(Broker):
         url: str = "redis://localhost:6379",
         *,
         follow: Follow = "pattern",
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         **options: Any,
     ) -> RedisBroker:
         """Use a Redis Cluster.
@@ -215,7 +216,7 @@ class RedisBroker(Broker):
         node = self._started()
         try:
             return await node.follow(key, retention, notify)
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
     def unsubscribe(self, key: str) -> None:

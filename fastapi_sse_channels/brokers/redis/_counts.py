@@ -10,8 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
-
+from ._explain import UNAVAILABLE
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class SessionCounts:
             try:
                 await asyncio.gather(*(self._write(key) for key in keys[:_BATCH]))
                 self._unwritten.update(dict.fromkeys(keys[_BATCH:]))
-            except (RedisError, OSError, TimeoutError):
+            except UNAVAILABLE:
                 self._unwritten.update(dict.fromkeys(keys))
                 await asyncio.sleep(_RETRY_DELAY)
             if self._unwritten:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ._envelope import NotOursError
 
 if TYPE_CHECKING:
     from ._names import Names
+
+# What a command raises while the server is away. uvloop has only a plain RuntimeError for a
+# connection that was closed between being opened and being written to.
+UNAVAILABLE = (RedisError, OSError, TimeoutError, RuntimeError)
 
 
 def explain(error: BaseException, where: str, names: Names) -> str:

@@ -10,16 +10,17 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from ..._log import Log, ResetReason, Retention
 from ..._position import Position, start_of
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
+from ._explain import UNAVAILABLE
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
-from ._tasks import end
+from ._tasks import TimeLimit, end
 
 if TYPE_CHECKING:
     from ._connect import Connector
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 Follow = Literal["pattern", "channel"]
 
 logger = logging.getLogger("fastapi_sse_channels")
-
-UNAVAILABLE = (RedisError, OSError, TimeoutError)
 
 # an offset that no log reaches: asks for the position alone
 _NO_ENTRIES = 2**53 - 1
@@ -82,7 +81,7 @@ class Node:
         self._connector = connector
         self._names = names
         self._follow = follow
-        self._command_timeout = command_timeout
+        self._limited = TimeLimit(command_timeout)
         self._check_interval = check_interval
         self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
@@ -122,16 +121,14 @@ class Node:
         await self.counts.stop()
         await self._stop_links()
         try:
-            async with asyncio.timeout(self._command_timeout):
-                await self.run(self._connector.client.delete(self._names.lease(self.id)))
-                await self._connector.close()
+            await self._limited(self._connector.client.delete(self._names.lease(self.id)))
         except UNAVAILABLE:
             logger.debug("leaving Redis failed; the lease will expire", exc_info=True)
-
-    async def run(self, command: Any) -> Any:
-        """Await a command within the time limit; redis-py types it for two kinds of client."""
-        async with asyncio.timeout(self._command_timeout):
-            return await command
+        await self._limited.stop()
+        try:
+            await self._limited(self._connector.close())
+        except UNAVAILABLE:
+            logger.debug("closing connections to Redis failed", exc_info=True)
 
     async def publish(
         self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
@@ -148,8 +145,7 @@ class Node:
 
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
-        async with asyncio.timeout(self._command_timeout):
-            return await self.counts.total(key)
+        return await self._limited(self.counts.total(key))
 
     async def follow(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]
@@ -159,8 +155,7 @@ class Node:
         followed = Followed(key, retention, notify, self._connector.shard_of(channel))
         self._followed[channel.encode()] = followed
         try:
-            async with asyncio.timeout(self._command_timeout):
-                await self._listen_to(followed)
+            await self._limited(self._listen_to(followed))
             await self._read_past(followed)
         except BaseException:
             self.unfollow(key)
@@ -250,8 +245,7 @@ class Node:
         """Listen where a sharded cluster carries the channels now."""
         while not all(link.is_up.is_set() for link in self._links.values()):
             try:
-                async with asyncio.timeout(self._command_timeout):
-                    await self._connector.find_servers()
+                await self._limited(self._connector.find_servers())
                 await self._move_to(frozenset(self._connector.shards()))
             except UNAVAILABLE:
                 logger.debug("the cluster cannot say where its slots are", exc_info=True)
@@ -286,7 +280,7 @@ class Node:
                 async with self._syncs:
                     await self._listen_to(followed)
                     await self._read_past(followed)
-            except UNAVAILABLE:
+            except (*UNAVAILABLE, NotOursError):
                 await asyncio.sleep(_SYNC_RETRY)
         followed.notify()
 
@@ -305,10 +299,12 @@ class Node:
     async def _bring_up(self, followed: Followed) -> None:
         """Append what the log lacks, or start it over where the store does not continue it."""
         log = followed.log
-        look = await self._look_at(followed, log.top.offset)
+        since = log.top.offset
+        look = await self._look_at(followed, since)
         continues = _continues(log, look)
         if not continues:
-            look = await self._look_at(followed, 0)
+            if since:
+                look = await self._look_at(followed, 0)
             log.restart(_floor(look), before=_why_earlier_is_gone(look))
         now = time.monotonic()
         for stored, age in look.entries:
@@ -344,10 +340,11 @@ class Node:
                 await asyncio.sleep(self._check_interval)
 
     async def _send_probe(self, channel: str, token: str) -> None:
+        client = self._connector.client
         # writing too: a demoted primary still takes PUBLISH
-        await self._connector.client.set(self._names.lease(self.id), "1", px=self._lease_ms)
+        await self._limited(client.set(self._names.lease(self.id), "1", px=self._lease_ms))
         verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
-        await self._connector.client.execute_command(verb, channel, token)
+        await self._limited(client.execute_command(verb, channel, token))
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:
@@ -365,12 +362,14 @@ class Node:
             )
 
     async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        return await self._limited(self._run_now(script, keys, arguments))
+
+    async def _run_now(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         client = self._connector.client
-        async with asyncio.timeout(self._command_timeout):
-            try:
-                return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-            except NoScriptError:  # the server restarted: nothing was run
-                return await client.eval(script.text, len(keys), *keys, *arguments)
+        try:
+            return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+        except NoScriptError:  # the server restarted: nothing was run
+            return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def _append(log: Log, stored: Stored) -> bool:

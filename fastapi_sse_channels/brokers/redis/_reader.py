@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ._explain import UNAVAILABLE
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ logger = logging.getLogger("fastapi_sse_channels")
 
 # A slow link needs seconds for a handshake, a healed one answers the next attempt at once: so
 # attempts begin at short intervals and run side by side.
-_ATTEMPT_INTERVAL = 0.4
+_ATTEMPT_INTERVAL = 0.25
 _ATTEMPT_TIMEOUT = 5.0
 _MAX_ATTEMPTS = 8
 
@@ -200,7 +201,7 @@ class Reader:
         self._let_go.add(channel.encode())
         try:
             await connection.send_command(self._verbs.unsubscribe, channel)
-        except (RedisError, OSError):
+        except UNAVAILABLE:
             logger.debug("unsubscribing %s failed", channel, exc_info=True)
 
     async def _confirmed(self, command: str, name: str) -> None:
@@ -276,6 +277,7 @@ class Reader:
 _TRANSIENT: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
+    RuntimeError,
     RedisConnectionError,
     RedisTimeoutError,
 )
@@ -335,7 +337,7 @@ class Probe:
             async with asyncio.timeout(self._interval):
                 await self._publish(self._token)
                 await self._heard.wait()
-        except (RedisError, OSError, TimeoutError):
+        except UNAVAILABLE:
             return False
         return True
 
@@ -354,5 +356,5 @@ def _is_final(error: BaseException) -> bool:
 async def _drop(connection: AbstractConnection) -> None:
     try:
         await connection.disconnect(nowait=True)
-    except (RedisError, OSError):
+    except UNAVAILABLE:
         logger.debug("closing a Redis connection failed", exc_info=True)

@@ -1,0 +1,35 @@
+"""A heartbeat on an event loop, which tells what stalled the loop from a machine that is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from .clock import OwnClock
+
+INTERVAL = 0.01
+
+
+class Heartbeat:
+    """Beats on the event loop that runs it.
+
+    Attributes:
+        stall: The longest that a beat was late, in seconds that the loop's thread had a CPU for:
+            because something computed, or blocked.
+        starved: The longest that the thread waited for a CPU between two beats.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.stall = self.starved = 0.0
+
+    async def run(self) -> None:
+        clock = OwnClock()
+        while True:
+            waited, began = clock.waited(), time.monotonic()
+            await asyncio.sleep(INTERVAL)
+            starved = clock.waited() - waited
+            self.starved = max(self.starved, starved)
+            self.stall = max(self.stall, time.monotonic() - began - starved - INTERVAL)

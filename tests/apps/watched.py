@@ -31,6 +31,7 @@ class Batch(BaseModel):
 broker = RedisBroker(
     os.environ["REDIS_URL"],
     namespace=NAMESPACE,
+    follow="channel" if os.environ["FOLLOW"] == "channel" else "pattern",
     check_interval=float(os.environ.get("CHECK_INTERVAL", "30")),
 )
 events = ChannelManager(

@@ -21,6 +21,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from .clock import cpu_wait
+
 ROOT = Path(__file__).parent.parent.parent
 APPS = ROOT / "tests" / "apps"
 
@@ -66,6 +68,10 @@ class Process:
     @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def waited(self) -> float:
+        """Seconds that its main thread was ready to run, and had no CPU."""
+        return cpu_wait(self._process.pid) if self._process and self.is_running else 0.0
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -123,7 +129,10 @@ class NodeProcess(Process):
         port: Its port.
     """
 
-    def __init__(self, directory: Path, redis_port: int, **environment: str) -> None:
+    def __init__(
+        self, directory: Path, redis_port: int, *, follow: str = "pattern", **environment: str
+    ) -> None:
+        """Prepare; `follow` as for `RedisBroker`, the rest is what else `watched` reads."""
         self.port = free_port()
         super().__init__(
             directory,
@@ -142,6 +151,7 @@ class NodeProcess(Process):
                 **os.environ,
                 "PYTHONPATH": f"{APPS}:{ROOT}",
                 "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+                "FOLLOW": follow,
                 **environment,
             },
         )

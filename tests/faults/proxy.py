@@ -37,22 +37,18 @@ class Proxy:
         self._to_server = asyncio.Event()
         self._to_client = asyncio.Event()
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
         self._wires: set[_Wire] = set()
-        self._resets = 0
         self.heal()
 
     async def start(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listener))
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     async def stop(self) -> None:
-        assert self._accepting is not None
         assert self._listener is not None
-        self._accepting.cancel()
-        await asyncio.wait([self._accepting])
+        asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         await self.reset()
 
@@ -84,42 +80,35 @@ class Proxy:
 
     async def reset(self) -> None:
         """Break every connection with an RST to both sides."""
-        self._resets += 1
         wires, self._wires = self._wires, set()
         for wire in wires:
             _break(wire)
         if tasks := [task for wire in wires for task in wire.tasks]:
             await asyncio.wait(tasks)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            # a connection attempt is not answered while the wire is cut
-            await self._to_server.wait()
-            client, _ = await loop.sock_accept(listener)
-            server = socket.socket()
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            for end in (client, server):
-                end.setblocking(False)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wire = _Wire(client, server)
-            resets = self._resets
-            try:
-                await loop.sock_connect(server, ("127.0.0.1", self.upstream))
-            except OSError:
-                resets = -1
-            if resets != self._resets:
-                _break(wire)
-                continue
-            self._wires.add(wire)
-            wire.tasks = [
-                task
-                for source, sink, gate in (
-                    (client, server, self._to_server),
-                    (server, client, self._to_client),
-                )
-                for task in self._carry(wire, source, sink, gate)
-            ]
+    def _accept(self, listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        for end in (client, server):
+            end.setblocking(False)
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire = _Wire(client, server)
+        self._wires.add(wire)
+        wire.tasks = [asyncio.create_task(self._open(wire))]
+
+    async def _open(self, wire: _Wire) -> None:
+        # while the wire is cut, nobody answers
+        await self._to_server.wait()
+        try:
+            address = ("127.0.0.1", self.upstream)
+            await asyncio.get_running_loop().sock_connect(wire.server, address)
+        except OSError:
+            self._wires.discard(wire)
+            _break(wire)
+        else:
+            wire.tasks += self._carry(wire, wire.client, wire.server, self._to_server)
+            wire.tasks += self._carry(wire, wire.server, wire.client, self._to_client)
 
     def _carry(
         self, wire: _Wire, source: socket.socket, sink: socket.socket, gate: asyncio.Event

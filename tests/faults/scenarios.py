@@ -37,11 +37,12 @@ class Fault:
     behind_proxy: frozenset[int | str] = frozenset({1})
 
 
-async def run(fault: Fault, directory: Path, *, quota: int) -> Outcome:
+async def run(fault: Fault, directory: Path, *, follow: Sequence[str], quota: int) -> Outcome:
     """Let one fault happen.
 
     Args:
         fault: What goes wrong.
+        follow: What each node is told; see `RedisBroker`.
         directory: For the files of the servers.
         quota: Events to be acknowledged at least.
     """
@@ -51,6 +52,7 @@ async def run(fault: Fault, directory: Path, *, quota: int) -> Outcome:
         redis_options=fault.redis_options,
         loses_data=fault.loses_data,
         behind_proxy=fault.behind_proxy,
+        follow=follow,
     )
     try:
         await site.open()
@@ -75,6 +77,8 @@ async def run_all(
 ) -> None:
     """Let faults happen, several at a time, since most of a fault is waiting.
 
+    One node follows a pattern, and the other each channel; the next time it is the other way round.
+
     Args:
         faults: What goes wrong, in this order.
         directory: For the files of the servers.
@@ -83,12 +87,15 @@ async def run_all(
         quota: Events to be acknowledged at least, for each.
     """
     waiting = iter(enumerate(faults))
+    modes = {fault.name: ["channel", "pattern"] for fault in faults}
 
     async def lane() -> None:
         for number, fault in waiting:
             place = directory / str(number)
             place.mkdir()
-            report(await run(fault, place, quota=quota))
+            follow = modes[fault.name]
+            modes[fault.name] = follow[::-1]
+            report(await run(fault, place, follow=follow, quota=quota))
 
     await asyncio.gather(*(lane() for _ in range(lanes)))
 
@@ -122,7 +129,7 @@ async def _black_hole(site: Site) -> None:
     site.publishers.append(publisher)
     await until(lambda: quiet.is_listening, "the quiet channel is followed")
     await publisher.publish_next()
-    await site.heard_more(1, [quiet])
+    await until(lambda: len(quiet.heard) > 1, "the quiet channel carries events")
 
     site.proxy.black_hole()
     await site.notices(1)
@@ -161,7 +168,7 @@ async def _client_kill(site: Site) -> None:
     client = site.redis.client
 
     async def all_listen() -> bool:
-        return bool(await client.pubsub_numpat() == 1 and await _subscribers(site) == 2)
+        return len(await client.client_list(_type="pubsub")) == len(site.nodes)
 
     for _ in range(_KILLS):
         await until(all_listen, "both nodes listen")
@@ -169,10 +176,6 @@ async def _client_kill(site: Site) -> None:
         # and whatever is being published meanwhile
         await client.execute_command("CLIENT", "KILL", "TYPE", "normal")
     site.healed()
-
-
-async def _subscribers(site: Site) -> int:
-    return len(await site.redis.client.client_list(_type="pubsub"))
 
 
 async def _flush(site: Site) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from fastapi_sse_channels._keys import KeySpace
 from fastapi_sse_channels.brokers.redis._names import Names
 
+from .clock import cpu_wait
 from .events import KEY_PREFIX, NAMESPACE
 from .outcome import Outcome
-from .processes import NodeProcess, RedisServer, until
+from .processes import NodeProcess, Process, RedisServer, until
 from .proxy import Proxy
 from .traffic import Client, NodePublisher, Publisher, ScriptPublisher
 from .verdict import Truth, first_event_after, judge
@@ -46,13 +47,24 @@ class Site:
         redis_options: tuple[str, ...],
         loses_data: bool,
         behind_proxy: frozenset[int | str],
+        follow: Sequence[str],
     ) -> None:
-        """Prepare; see `Fault` for the options."""
+        """Prepare.
+
+        Args:
+            directory: For the files of the servers.
+            outcome: Is filled in.
+            redis_options: See `Fault`, as the next two.
+            loses_data: See there.
+            behind_proxy: See there.
+            follow: What each node is told, one after the other; see `RedisBroker`.
+        """
         self.directory = directory
         self.outcome = outcome
         self._redis_options = redis_options
         self._loses_data = loses_data
         self._behind_proxy = behind_proxy
+        self._follow = follow
         self.redis = RedisServer(directory, *redis_options)
         self.proxy = Proxy(self.redis.port)
         self.nodes: list[NodeProcess] = []
@@ -60,6 +72,7 @@ class Site:
         self.publishers: list[Publisher] = []
         self._healed_at = 0.0
         self._healing: list[Client] = []
+        self._starved: dict[Process | None, float] = {}
         self._cleanup = AsyncExitStack()
 
     async def open(self) -> None:
@@ -68,7 +81,10 @@ class Site:
         await self.redis.start()
         await self.proxy.start()
         self._cleanup.push_async_callback(self.proxy.stop)
-        self.nodes = [NodeProcess(self.directory, self.port_for(number)) for number in range(2)]
+        self.nodes = [
+            NodeProcess(self.directory, self.port_for(number), follow=follow)
+            for number, follow in enumerate(self._follow)
+        ]
         for node in self.nodes:
             self._cleanup.push_async_callback(node.close)
         await asyncio.gather(*(node.start() for node in self.nodes))
@@ -156,6 +172,7 @@ class Site:
 
     def healed(self, *clients: Client) -> None:
         """Say that from now on nothing is wrong, and all clients or some will hear of it."""
+        self._starved = self._waits()
         self._healed_at = time.monotonic()
         self._healing = list(clients or self.clients)
 
@@ -168,12 +185,15 @@ class Site:
 
     async def conclude(self, quota: int) -> Outcome:
         """Publish until enough is acknowledged, wait until all is delivered, and judge."""
+        outcome = self.outcome
         await until(lambda: self._heals_after() < float("inf"), "every client gets events again")
+        outcome.healing_starved = sum(
+            max(0, waited - self._starved[who]) for who, waited in self._waits().items()
+        )
         await until(lambda: self.acknowledged() >= quota, "enough is acknowledged", 60)
         await asyncio.gather(*(publisher.stop() for publisher in self.publishers))
         await until(self._is_healthy, "every node that runs is healthy again")
         await self.look_at()
-        outcome = self.outcome
         outcome.complaints += [line for p in self.publishers for line in p.surprises]
         outcome.complaints += [line for node in self.nodes for line in node.complaints()]
         truths = {channel: await self._truth(channel) for channel in self.channels()}
@@ -191,6 +211,11 @@ class Site:
         outcome.slowest, outcome.starved = slowest.slowest, slowest.starved
         outcome.healed = self._heals_after()
         return outcome
+
+    def _waits(self) -> dict[Process | None, float]:
+        """What everything between a publisher and a client waited for a CPU so far, in seconds."""
+        processes = (self.redis, *self.nodes)
+        return {None: cpu_wait(), **{process: process.waited() for process in processes}}
 
     def _heals_after(self) -> float:
         return max(first_event_after(c.heard, self._healed_at) for c in self._healing)

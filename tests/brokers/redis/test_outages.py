@@ -91,24 +91,22 @@ class TestDamage:
         with Redis.from_url(redis_url) as client:
             yield client
 
-    @pytest.fixture
-    def names(self, broker):
-        return Names(broker._names.namespace)
-
-    async def test_channel_whose_position_is_damaged_cannot_be_followed(self, broker, redis, names):
-        redis.hset(names.position("note"), mapping={"e": b"\xff", "s": 1, "n": "a"})
+    async def test_channel_whose_position_is_damaged_cannot_be_followed(self, broker, redis):
+        position = Names(broker._names.namespace).position("note")
+        redis.hset(position, mapping={"e": b"\xff", "s": 1, "n": "a"})
 
         with pytest.raises(BrokerError, match="damaged"):
             await broker.subscribe("note", RETENTION, lambda: None)
 
     async def test_followed_channel_goes_on_once_the_damage_is_gone(
-        self, broker, proxy, redis, names, eventually, caplog
+        self, broker, proxy, redis, eventually, caplog
     ):
+        position = Names(broker._names.namespace).position("note")
         log = await broker.subscribe("note", RETENTION, lambda: None)
-        redis.hset(names.position("note"), mapping={"e": b"\xff", "s": 1, "n": "a"})
+        redis.hset(position, mapping={"e": b"\xff", "s": 1, "n": "a"})
         await proxy.reset()
         await eventually(lambda: "damaged" in caplog.text)
-        redis.delete(names.position("note"))
+        redis.delete(position)
 
         await broker.publish("note", BODY, RETENTION)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 from .outcome import Outcome
 from .scenarios import FAULTS, run_all
@@ -28,11 +26,8 @@ def main() -> int:
         said = "; ".join(outcome.problems()) or "ok"
         sys.stderr.write(f"{outcome.fault}: {said}\n")
 
-    with tempfile.TemporaryDirectory(prefix="faults-") as directory:
-        runs = faults * options.rounds
-        asyncio.run(
-            run_all(runs, Path(directory), report, lanes=options.lanes, quota=options.quota)
-        )
+    runs = faults * options.rounds
+    asyncio.run(run_all(runs, report, lanes=options.lanes, quota=options.quota))
     outcomes.sort(key=lambda outcome: [fault.name for fault in FAULTS].index(outcome.fault))
     sys.stdout.write(table(outcomes) + "\n")
     return any(outcome.problems() for outcome in outcomes)

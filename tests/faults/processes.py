@@ -10,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ from .clock import cpu_wait
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = ROOT / "tests" / "apps"
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory for the files of servers, in memory where that can be.
+
+    A disk that others keep busy would hold up whoever writes a line to a log.
+    """
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="faults-", dir=memory if memory.is_dir() else None
+    ) as directory:
+        yield Path(directory)
 
 
 def free_port() -> int:

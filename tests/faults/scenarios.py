@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 from .outcome import Outcome
-from .processes import RedisServer, until
+from .processes import RedisServer, until, workplace
 from .site import ENOUGH, Site
 from .traffic import ScriptPublisher
 from .verdict import position_of
@@ -69,7 +69,6 @@ async def run(fault: Fault, directory: Path, *, follow: Sequence[str], quota: in
 
 async def run_all(
     faults: Sequence[Fault],
-    directory: Path,
     report: Callable[[Outcome], None],
     *,
     lanes: int,
@@ -81,21 +80,19 @@ async def run_all(
 
     Args:
         faults: What goes wrong, in this order.
-        directory: For the files of the servers.
         report: Told of each outcome when it is there.
         lanes: Faults at a time.
         quota: Events to be acknowledged at least, for each.
     """
-    waiting = iter(enumerate(faults))
+    waiting = iter(faults)
     modes = {fault.name: ["channel", "pattern"] for fault in faults}
 
     async def lane() -> None:
-        for number, fault in waiting:
-            place = directory / str(number)
-            place.mkdir()
+        for fault in waiting:
             follow = modes[fault.name]
             modes[fault.name] = follow[::-1]
-            report(await run(fault, place, follow=follow, quota=quota))
+            with workplace() as directory:
+                report(await run(fault, directory, follow=follow, quota=quota))
 
     await asyncio.gather(*(lane() for _ in range(lanes)))
 

@@ -17,7 +17,7 @@ PATIENCE = 240
 
 
 @pytest.fixture(scope="module")
-def outcomes(request, tmp_path_factory):
+def outcomes(request):
     """The outcomes of all faults that are asked for, which happen side by side."""
     chosen = _chosen(request.session)
     futures: dict[str, Future[Outcome]] = {fault.name: Future() for fault in chosen}
@@ -26,8 +26,7 @@ def outcomes(request, tmp_path_factory):
         futures[outcome.fault].set_result(outcome)
 
     def run() -> None:
-        directory = tmp_path_factory.mktemp("faults")
-        asyncio.run(run_all(chosen, directory, report, lanes=LANES, quota=QUOTA))
+        asyncio.run(run_all(chosen, report, lanes=LANES, quota=QUOTA))
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -206,7 +206,9 @@ class Reader:
 
     async def _confirmed(self, command: str, name: str) -> None:
         connection = self._connection
-        if connection is None:
+        # a send on a connection that was lost makes redis-py connect it again, and nobody would
+        # read that, or close it
+        if connection is None or not connection.is_connected:
             msg = "Redis cannot be reached"
             raise RedisError(msg)
         confirmation = self._confirmations.setdefault(

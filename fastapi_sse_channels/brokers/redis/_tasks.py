@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class TimeLimit:
     def __init__(self, seconds: float) -> None:
         """Allow each command `seconds`."""
         self.seconds = seconds
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, command: Awaitable[T]) -> T:
         """Await a command.
@@ -44,27 +44,25 @@ class TimeLimit:
         """
         task: asyncio.Task[T] = asyncio.ensure_future(_await(command))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
         try:
             await asyncio.wait([task], timeout=self.seconds)
+            if task.done():
+                return task.result()
+            raise TimeoutError
         finally:
-            if not task.done():
-                task.cancel()
-                task.add_done_callback(_forget_error)
-        if task.done():
-            return task.result()
-        raise TimeoutError
+            task.cancel()
 
     async def stop(self) -> None:
         """End what is still going on."""
         for task in tuple(self._tasks):
             await end(task)
 
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # may have no one waiting
+
 
 async def _await(command: Awaitable[T]) -> T:
     return await command
-
-
-def _forget_error(task: asyncio.Task[T]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -67,6 +67,28 @@ async def test_many_publishes_at_once_end_within_two_seconds_when_redis_hangs(pr
     assert max(took) < 4
 
 
+async def test_channel_followed_while_the_connection_is_lost_leaves_no_connection_behind(
+    proxy, new_resource, eventually
+):
+    namespace = f"outage-{new_resource()}"
+    broker = RedisBroker(f"redis://127.0.0.1:{proxy.port}/0", namespace=namespace, follow="channel")
+    await broker.start()
+    [link] = broker._node._links.values()
+    [connection] = [link._reader._connection]
+    with Redis(port=proxy.upstream) as redis:
+        # lost, and the reader did not get a turn since
+        await connection.disconnect(nowait=True)
+        with pytest.raises(BrokerError):
+            await broker.subscribe("note", RETENTION, lambda: None)
+
+        log = await broker.subscribe("note", RETENTION, lambda: None)
+        await broker.publish("note", BODY, RETENTION)
+        await eventually(lambda: len(log) == 1)
+        assert not connection.is_connected
+        await broker.stop()
+        await eventually(lambda: redis.client_list(_type="pubsub") == [])
+
+
 async def test_script_that_publishes_over_a_slow_link_ends_in_time(proxy):
     """The link takes longer for a handshake and a command than a publish may."""
     proxy.slow_down(0.45)

@@ -193,6 +193,7 @@ class Site:
         await until(lambda: self.acknowledged() >= quota, "enough is acknowledged", 60)
         await asyncio.gather(*(publisher.stop() for publisher in self.publishers))
         await until(self._is_healthy, "every node that runs is healthy again")
+        await until(self._has_one_subscription_a_node, "connections that were lost are closed")
         await self.look_at()
         outcome.complaints += [line for p in self.publishers for line in p.surprises]
         outcome.complaints += [line for node in self.nodes for line in node.complaints()]
@@ -223,6 +224,10 @@ class Site:
     async def _is_healthy(self) -> bool:
         states = [await node.get("/watch") for node in self.nodes if node.is_running]
         return all(state["health"][-1][1] for state in states)
+
+    async def _has_one_subscription_a_node(self) -> bool:
+        running = sum(node.is_running for node in self.nodes)
+        return len(await self.redis.client.client_list(_type="pubsub")) == running
 
     def acknowledged(self) -> int:
         return sum(len(publisher.acknowledged) for publisher in self.publishers)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from ._names import Names
 
 
-# What a command raises while the server is away; a cluster's own errors are no RedisErrors.
-UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
+
+# What a command raises while the server is away. A cluster's own errors are no RedisErrors, and
+# uvloop has only a plain RuntimeError for a connection that was closed between being opened and
+# being written to.
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
 
 
 def is_foreign(error: BaseException) -> bool:

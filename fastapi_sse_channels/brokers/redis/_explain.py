@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 
 
-# What a command raises while the server is away. A cluster's own errors are no RedisErrors, and
-# uvloop has only a plain RuntimeError for a connection that was closed between being opened and
-# being written to.
-UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
+# What a command raises while the server is away. A cluster's own errors are no RedisErrors; and for
+# a connection that is closed between being opened and being written to, uvloop has only a plain
+# RuntimeError, and redis-py 8.1 an AttributeError of the writer that is gone.
+UNAVAILABLE = (
+    RedisError,
+    RedisClusterException,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    AttributeError,
+)
 
 
 def is_foreign(error: BaseException) -> bool:

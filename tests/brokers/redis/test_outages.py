@@ -11,9 +11,8 @@ from redis import Redis
 
 from fastapi_sse_channels import BrokerError, PublishError, SyncPublisher
 from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import data_of, event_body
+from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
-from fastapi_sse_channels.brokers.redis._names import Names
 from tests.faults.events import Numbered
 from tests.faults.proxy import Proxy
 
@@ -51,6 +50,24 @@ async def test_connections_that_close_while_they_are_made_fail_a_publish(
     for _ in range(300):
         with pytest.raises(PublishError):
             await broker.publish("note", BODY, RETENTION)
+
+
+async def test_connection_that_is_closed_under_a_publish_fails_it(broker):
+    """A cluster's client closes the connections of servers that have left, used or not."""
+    pool = broker._node._connector.client.connection_pool
+    failed = 0
+    for turns in range(20):
+        publishing = asyncio.create_task(broker.publish("note", BODY, RETENTION))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await pool.disconnect(inuse_connections=True)
+        try:
+            await publishing
+        except PublishError:
+            failed += 1
+
+    assert failed
+    assert await broker.publish("note", BODY, RETENTION)
 
 
 async def test_many_publishes_at_once_end_within_two_seconds_when_redis_hangs(proxy, broker):
@@ -105,31 +122,3 @@ async def test_script_that_publishes_over_a_slow_link_ends_in_time(proxy):
 
     assert time.monotonic() - began < 1.8
     publisher.close()
-
-
-class TestDamage:
-    @pytest.fixture
-    def redis(self, redis_url):
-        with Redis.from_url(redis_url) as client:
-            yield client
-
-    async def test_channel_whose_position_is_damaged_cannot_be_followed(self, broker, redis):
-        position = Names(broker._names.namespace).position("note")
-        redis.hset(position, mapping={"e": b"\xff", "s": 1, "n": "a"})
-
-        with pytest.raises(BrokerError, match="damaged"):
-            await broker.subscribe("note", RETENTION, lambda: None)
-
-    async def test_followed_channel_goes_on_once_the_damage_is_gone(
-        self, broker, proxy, redis, eventually, caplog
-    ):
-        position = Names(broker._names.namespace).position("note")
-        log = await broker.subscribe("note", RETENTION, lambda: None)
-        redis.hset(position, mapping={"e": b"\xff", "s": 1, "n": "a"})
-        await proxy.reset()
-        await eventually(lambda: "damaged" in caplog.text)
-        redis.delete(position)
-
-        await broker.publish("note", BODY, RETENTION)
-
-        await eventually(lambda: [data_of(entry.frame) for entry in log.entries] == [b"1"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
 )
@@ -388,10 +389,15 @@ class Node:
     async def _renew_lease(self) -> None:
         lease = self._names.lease(self.id)
         client = self._connector.client
-        if not await self._limited(client.set(lease, "1", px=self._lease_ms, xx=True)):
+        # unlike SET, this is allowed when memory is full
+        if await self._limited(client.pexpire(lease, self._lease_ms)):
+            return
+        # flushed, or expired while this process was stopped: the counts are gone too
+        self.counts.rewrite()
+        try:
             await self._limited(client.set(lease, "1", px=self._lease_ms))
-            # flushed, or expired while this process was stopped: the counts are gone too
-            self.counts.rewrite()
+        except OutOfMemoryError:
+            logger.debug("the lease cannot be written", exc_info=True)
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:

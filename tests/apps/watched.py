@@ -116,5 +116,6 @@ async def freeze() -> None:
     The error that asyncio sets then is the builtin `TimeoutError`, which is also what its own
     time limits raise; a reader that takes it for a quiet moment never lets the loop run again.
     """
-    for link in broker._node._links.values():
+    node: Any = broker._node
+    for link in node._links.values():
         link._reader._connection._reader.set_exception(TimeoutError(110, "Connection timed out"))

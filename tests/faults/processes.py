@@ -34,7 +34,7 @@ def workplace() -> Iterator[Path]:
 
     A disk that others keep busy would hold up whoever writes a line to a log.
     """
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108  # the directory below has a name of its own
     with tempfile.TemporaryDirectory(
         prefix="faults-", dir=memory if memory.is_dir() else None
     ) as directory:
@@ -87,13 +87,13 @@ class Process:
         """Seconds that its main thread was ready to run, and had no CPU."""
         return cpu_wait(self._process.pid) if self._process and self.is_running else 0.0
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 
     async def end(self, number: signal.Signals) -> None:
         """Send a signal and wait until the process is gone."""
-        self.signal(number)
+        self.send(number)
         await until(lambda: not self.is_running, f"{self._command[0]} ends after {number.name}")
 
     def reap(self) -> None:
@@ -119,7 +119,7 @@ class RedisServer(Process):
         directory.mkdir()
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         super().__init__(directory, "redis", [*command, *options], cwd=directory)
-        self.client = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+        self.client: Any = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     async def start(self) -> None:
         """Start it, and wait until it has loaded what it had."""

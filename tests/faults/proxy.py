@@ -42,7 +42,7 @@ class Proxy:
 
     async def start(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self.port = self._listener.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
@@ -91,7 +91,7 @@ class Proxy:
         server = socket.socket()
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         for end in (client, server):
-            end.setblocking(False)
+            end.settimeout(0)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wire = _Wire(client, server)
         self._wires.add(wire)

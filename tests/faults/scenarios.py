@@ -112,10 +112,10 @@ async def _kill(site: Site) -> None:
 
 
 async def _hang(site: Site) -> None:
-    site.redis.signal(SIGSTOP)
+    site.redis.send(SIGSTOP)
     await site.notices(0, 1)
     await site.publishes_fail()
-    site.redis.signal(SIGCONT)
+    site.redis.send(SIGCONT)
     site.healed()
 
 
@@ -249,7 +249,7 @@ async def _freeze(site: Site) -> None:
     site.healed()
 
 
-_EVERYBODY = frozenset({0, 1, "script"})
+_EVERYBODY: frozenset[int | str] = frozenset({0, 1, "script"})
 
 FAULTS = (
     Fault("restart (SIGTERM)", _restart),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -168,7 +169,7 @@ class Site:
 
         for number in numbers:
             node = self.nodes[number]
-            await until(lambda node=node: is_unhealthy(node), f"node {number} notices", 20)
+            await until(functools.partial(is_unhealthy, node), f"node {number} notices", 20)
 
     def healed(self, *clients: Client) -> None:
         """Say that from now on nothing is wrong, and all clients or some will hear of it."""
@@ -201,7 +202,7 @@ class Site:
         for client in self.clients:
             truth = truths[client.channel]
             try:
-                await until(lambda c=client, t=truth: c.last_event_id == t.stored[-1], "", 10)
+                await until(functools.partial(_is_at_end, client, truth), "", 10)
             except AssertionError:
                 outcome.complaints.append(f"a client of {client.channel} never came to the end")
             outcome.tally += judge(client.heard, truth)
@@ -282,3 +283,7 @@ class Site:
         )
         if not agrees:
             self.outcome.complaints.append(f"the store of {channel} does not agree with itself")
+
+
+def _is_at_end(client: Client, truth: Truth) -> bool:
+    return client.last_event_id == truth.stored[-1]

@@ -66,9 +66,8 @@ class Client:
         try:
             had_id = self.last_event_id is not None
             resume = f"Last-Event-ID: {self.last_event_id}\r\n" if had_id else ""
-            writer.write(
-                f"GET /channels/{self.channel}/events HTTP/1.1\r\nHost: node\r\n{resume}\r\n".encode()
-            )
+            path = f"/channels/{self.channel}/events"
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: node\r\n{resume}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200 "):
                 return

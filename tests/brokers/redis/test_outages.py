@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -90,8 +91,9 @@ async def test_channel_followed_while_the_connection_is_lost_leaves_no_connectio
     namespace = f"outage-{new_resource()}"
     broker = RedisBroker(f"redis://127.0.0.1:{proxy.port}/0", namespace=namespace, follow="channel")
     await broker.start()
-    [link] = broker._node._links.values()
-    [connection] = [link._reader._connection]
+    node: Any = broker._node
+    [link] = node._links.values()
+    connection = link._reader._connection
     with Redis(port=proxy.upstream) as redis:
         # lost, and the reader did not get a turn since
         await connection.disconnect(nowait=True)

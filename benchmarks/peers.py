@@ -181,19 +181,19 @@ _prepare_ours = _distributions(
 
 PEERS = (
     Peer(
-        f"{OURS} (defaults)",
-        "ours-defaults",
-        _python("ours"),
-        _prepare_ours,
-        relative_cost=0.5,
-    ),
-    Peer(
         OURS,
         "ours",
         _python("ours"),
         _prepare_ours,
         relative_cost=0.5,
         environment={"BENCHMARK_MIDDLEWARE": "1"},
+    ),
+    Peer(
+        f"{OURS} (defaults)",
+        "ours-defaults",
+        _python("ours"),
+        _prepare_ours,
+        relative_cost=0.5,
     ),
     Peer(
         f"{OURS} (write_directly)",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+import inspect
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._errors import WrongThreadError
+from ._errors import BrokerClosedError, WrongThreadError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
     from uuid import UUID
 
     from ._manager import ChannelManager
 
 T = TypeVar("T")
+
+_LOOP_ENDED = "the event loop ended before the event was known to be stored"
+_LOOK_INTERVAL = 0.5
 
 
 class Publisher(Generic[T]):
@@ -49,12 +54,34 @@ class Publisher(Generic[T]):
 
         Raises:
             WrongThreadError: Called on the event loop's thread.
+            BrokerClosedError: The event loop ended meanwhile.
         """
         if _running_loop() is self._loop:
             msg = "publish_sync would block the event loop; use `await publisher.publish(…)`"
             raise WrongThreadError(msg)
         publishing = self._manager.publish(resource_id, event, idempotency_key=idempotency_key)
-        return asyncio.run_coroutine_threadsafe(publishing, self._loop).result()
+        return _result_of(publishing, self._loop)
+
+
+def _result_of(publishing: Coroutine[Any, Any, str], loop: asyncio.AbstractEventLoop) -> str:
+    """Run a coroutine on another thread's loop, and wait for it as long as that loop lives.
+
+    What is handed to a loop in its last turn is never run, and nobody is told.
+    """
+    try:
+        future = asyncio.run_coroutine_threadsafe(publishing, loop)
+    except RuntimeError as error:  # closed already
+        publishing.close()
+        raise BrokerClosedError(_LOOP_ENDED) from error
+    while not loop.is_closed():
+        done, _ = wait([future], timeout=_LOOK_INTERVAL)
+        if done:
+            break
+    if inspect.getcoroutinestate(publishing) == inspect.CORO_CREATED:
+        publishing.close()
+    if not future.done() or future.cancelled():
+        raise BrokerClosedError(_LOOP_ENDED)
+    return future.result()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -38,7 +38,7 @@ class SyncPublisher(Generic[T]):
         history_bytes: int = 1024 * 1024,
         history_ttl: float = 300.0,
         max_event_bytes: int = 256 * 1024,
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
     ) -> None:
         """Prepare a publisher; it connects with the first publish.
 

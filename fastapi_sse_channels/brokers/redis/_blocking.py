@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from ..._errors import ConfigurationError, PublishError
@@ -21,6 +24,38 @@ if TYPE_CHECKING:
     from ..._position import Position
 
 
+class _Deadline(threading.local):
+    """When the calling thread's publish has to be over, on the monotonic clock."""
+
+    at = 0.0
+
+
+def _bounded(connection_class: Any, deadline: _Deadline) -> Any:
+    """Make a class of connections whose every step ends at the deadline.
+
+    redis-py's own limits are for single reads, and a publish that has to connect makes many.
+    """
+
+    class Bounded(connection_class):  # type: ignore[misc]  # TCP, TLS or Unix
+        def send_packed_command(self, *args: Any, **options: Any) -> Any:
+            self._bound()
+            return super().send_packed_command(*args, **options)
+
+        def read_response(self, *args: Any, **options: Any) -> Any:
+            self._bound()
+            return super().read_response(*args, **options)
+
+        def _bound(self) -> None:
+            left = deadline.at - time.monotonic()
+            if left <= 0:
+                self.disconnect()
+                raise RedisTimeoutError
+            if self._sock is not None:
+                self._sock.settimeout(left)
+
+    return Bounded
+
+
 class BlockingStore:
     """Runs the same script as the broker, over a blocking client."""
 
@@ -30,15 +65,23 @@ class BlockingStore:
         Raises:
             ConfigurationError: The URL is not one of Redis.
         """
-        # connecting and the command each take half at most
-        options = {**options_for(seconds / 2), "retry": Retry(NoBackoff(), 0)}
+        options = {
+            **options_for(seconds),
+            "retry": Retry(NoBackoff(), 0),
+            # naming the library would cost a new connection two more round trips
+            "driver_info": None,
+        }
         try:
             self._client: Any = Redis.from_url(url, **options)
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error
+        pool = self._client.connection_pool
         # the URL's own options win over arguments, but these are not for the user to choose
-        self._client.connection_pool.connection_kwargs.update(options)
+        pool.connection_kwargs.update(options)
+        self._seconds = seconds
+        self._deadline = _Deadline()
+        pool.connection_class = _bounded(pool.connection_class, self._deadline)
         self._where = f"Redis at {address_of(self._client)}"
         self._names = Names(namespace, database_of(self._client))
 
@@ -52,6 +95,7 @@ class BlockingStore:
         """
         keys, arguments = publish_call(self._names, key, body, retention, idempotency_key)
         call = (len(keys), *keys, *arguments)
+        self._deadline.at = time.monotonic() + self._seconds
         try:
             try:
                 reply = self._client.evalsha(PUBLISH.sha1, *call)

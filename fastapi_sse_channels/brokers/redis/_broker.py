@@ -40,7 +40,7 @@ class RedisBroker(Broker):
         *,
         namespace: str = "sse",
         follow: Follow = "pattern",
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         start_timeout: float = 5.0,
         probe_interval: float = 2.0,
         check_interval: float = 30.0,
@@ -56,7 +56,8 @@ class RedisBroker(Broker):
             follow: `"pattern"` hears of all channels through one subscription; `"channel"`
                 only of those that have a stream here, for fleets in which most events
                 concern other nodes.
-            publish_timeout: Seconds after which a publish fails, and any other command.
+            publish_timeout: Seconds after which a publish fails, and any other command. The
+                default leaves a tenth of the two seconds that `Broker` promises to the loop.
             start_timeout: Seconds to wait for the server when the application starts.
             probe_interval: Seconds between looks whether the server still answers.
             check_interval: Seconds between looks whether a position moved without a message.
@@ -95,7 +96,7 @@ class RedisBroker(Broker):
         sentinels: Sequence[tuple[str, int]],
         service: str,
         *,
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         max_connections: int = 32,
         connection_options: dict[str, Any] | None = None,
         **options: Any,
@@ -128,7 +129,7 @@ class RedisBroker(Broker):
         url: str = "redis://localhost:6379",
         *,
         follow: Follow = "pattern",
-        publish_timeout: float = 2.0,
+        publish_timeout: float = 1.9,
         **options: Any,
     ) -> RedisBroker:
         """Use a Redis Cluster.

@@ -21,8 +21,17 @@ if TYPE_CHECKING:
     from ._names import Names
 
 
-# What a command raises while the server is away; a cluster's own errors are no RedisErrors.
-UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
+# What a command raises while the server is away. A cluster's own errors are no RedisErrors; and for
+# a connection that is closed between being opened and being written to, uvloop has only a plain
+# RuntimeError, and redis-py 8.1 an AttributeError of the writer that is gone.
+UNAVAILABLE = (
+    RedisError,
+    RedisClusterException,
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    AttributeError,
+)
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
 )
@@ -28,7 +29,7 @@ from ._explain import UNAVAILABLE, is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
 from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
-from ._tasks import end
+from ._tasks import TimeLimit, end
 
 if TYPE_CHECKING:
     from ._connect import Connector
@@ -92,7 +93,7 @@ class Node:
         self._connector = connector
         self._names = names
         self._follow = follow
-        self._command_timeout = command_timeout
+        self._limited = TimeLimit(command_timeout)
         self._check_interval = check_interval
         self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
@@ -155,19 +156,14 @@ class Node:
         await self.counts.stop()
         await self._stop_links()
         try:
-            await self.run(self._connector.client.delete(self._names.lease(self.id)))
+            await self._limited(self._connector.client.delete(self._names.lease(self.id)))
         except UNAVAILABLE:
             logger.debug("leaving Redis failed; the lease will expire", exc_info=True)
+        await self._limited.stop()
         try:
-            async with asyncio.timeout(self._command_timeout):
-                await self._connector.close()
+            await self._limited(self._connector.close())
         except UNAVAILABLE:
             logger.debug("closing the connections to Redis failed", exc_info=True)
-
-    async def run(self, command: Any) -> Any:
-        """Await a command within the time limit; redis-py types it for two kinds of client."""
-        async with asyncio.timeout(self._command_timeout):
-            return await command
 
     async def publish(
         self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
@@ -184,8 +180,7 @@ class Node:
 
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
-        async with asyncio.timeout(self._command_timeout):
-            return await self.counts.total(key)
+        return await self._limited(self.counts.total(key))
 
     async def follow(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]
@@ -195,8 +190,7 @@ class Node:
         followed = Followed(key, retention, notify, self._connector.shard_of(channel))
         self._followed[channel.encode()] = followed
         try:
-            async with asyncio.timeout(self._command_timeout):
-                await self._listen_to(followed)
+            await self._limited(self._listen_to(followed))
             if not await self._catch_up(followed):
                 self._sync(followed)
         except BaseException:
@@ -287,8 +281,7 @@ class Node:
         """Listen where a sharded cluster carries the channels now."""
         while not all(link.is_up.is_set() for link in self._links.values()):
             try:
-                async with asyncio.timeout(self._command_timeout):
-                    await self._connector.find_servers()
+                await self._limited(self._connector.find_servers())
                 await self._move_to(frozenset(self._connector.shards()))
             except UNAVAILABLE:
                 logger.debug("the cluster cannot say where its slots are", exc_info=True)
@@ -347,10 +340,12 @@ class Node:
     async def _bring_up(self, followed: Followed) -> None:
         """Append what the log lacks, or start it over where the store does not continue it."""
         log = followed.log
-        look = await self._look_at(followed, log.top.offset)
+        since = log.top.offset
+        look = await self._look_at(followed, since)
         continues = _continues(log, look)
         if not continues:
-            look = await self._look_at(followed, 0)
+            if since:
+                look = await self._look_at(followed, 0)
             log.restart(_floor(look), before=_why_earlier_is_gone(look))
         now = time.monotonic()
         for stored, age in look.entries:
@@ -385,18 +380,24 @@ class Node:
                 await asyncio.sleep(self._check_interval)
 
     async def _send_probe(self, channel: str, token: str) -> None:
+        client = self._connector.client
         # writing too: a demoted primary still takes PUBLISH
         await self._renew_lease()
         verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
-        await self._connector.client.execute_command(verb, channel, token)
+        await self._limited(client.execute_command(verb, channel, token))
 
     async def _renew_lease(self) -> None:
         lease = self._names.lease(self.id)
         client = self._connector.client
-        if not await client.set(lease, "1", px=self._lease_ms, xx=True):
-            await client.set(lease, "1", px=self._lease_ms)
-            # flushed, or expired while this process was stopped: the counts are gone too
-            self.counts.rewrite()
+        # unlike SET, this is allowed when memory is full
+        if await self._limited(client.pexpire(lease, self._lease_ms)):
+            return
+        # flushed, or expired while this process was stopped: the counts are gone too
+        self.counts.rewrite()
+        try:
+            await self._limited(client.set(lease, "1", px=self._lease_ms))
+        except OutOfMemoryError:
+            logger.debug("the lease cannot be written", exc_info=True)
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:
@@ -415,12 +416,14 @@ class Node:
             )
 
     async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        return await self._limited(self._run_now(script, keys, arguments))
+
+    async def _run_now(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         client = self._connector.client
-        async with asyncio.timeout(self._command_timeout):
-            try:
-                return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-            except NoScriptError:  # the server restarted: nothing was run
-                return await client.eval(script.text, len(keys), *keys, *arguments)
+        try:
+            return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+        except NoScriptError:  # the server restarted: nothing was run
+            return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def _append(log: Log, stored: Stored) -> bool:

@@ -20,6 +20,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ._explain import UNAVAILABLE
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ logger = logging.getLogger("fastapi_sse_channels")
 
 # A slow link needs seconds for a handshake, a healed one answers the next attempt at once: so
 # attempts begin at short intervals and run side by side.
-_ATTEMPT_INTERVAL = 0.4
+_ATTEMPT_INTERVAL = 0.25
 _ATTEMPT_TIMEOUT = 5.0
 _MAX_ATTEMPTS = 8
 
@@ -222,12 +223,13 @@ class Reader:
         self._let_go.add(channel.encode())
         try:
             await connection.send_command(self._verbs.unsubscribe, channel)
-        except (RedisError, OSError):
+        except UNAVAILABLE:
             logger.debug("unsubscribing %s failed", channel, exc_info=True)
 
     async def _confirmed(self, command: str, name: str) -> None:
         connection = self._connection
-        # redis-py would connect one that was just lost again, for nobody to read
+        # a send on a connection that was lost makes redis-py connect it again, and nobody would
+        # read that, or close it
         if connection is None or not connection.is_connected:
             msg = "Redis cannot be reached"
             raise RedisError(msg)
@@ -317,6 +319,7 @@ _REFUSALS = (AuthenticationError, NoPermissionError)
 _TRANSIENT: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
+    RuntimeError,
     RedisConnectionError,
     RedisTimeoutError,
 )
@@ -397,5 +400,5 @@ def _is_final(error: BaseException) -> bool:
 async def _drop(connection: AbstractConnection) -> None:
     try:
         await connection.disconnect(nowait=True)
-    except (RedisError, OSError):
+    except UNAVAILABLE:
         logger.debug("closing a Redis connection failed", exc_info=True)

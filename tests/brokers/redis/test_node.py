@@ -192,6 +192,27 @@ async def test_message_of_33_mb_costs_the_subscription_and_nothing_else(channel,
     assert channel.log.incarnation == 2
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_full_server_is_not_taken_for_a_silent_one(
+    start_broker, server, is_lost, eventually, caplog
+):
+    broker = await start_broker(probe_interval=0.05)
+    [listening] = server.subscribers()
+    server.client.config_set("maxmemory", 1)
+    if is_lost:
+        server.client.delete(NAMES.lease(broker._node.id))
+    enough = probes(server) + 10
+    await eventually(lambda: probes(server) > enough)
+
+    assert broker.is_healthy
+    assert [one["id"] for one in server.subscribers()] == [listening["id"]]
+    assert caplog.text == ""
+
+
+def probes(server):
+    return server.client.info("commandstats")["cmdstat_publish"]["calls"]
+
+
 async def test_made_up_channels_leave_no_key_without_an_end(start_broker, follow, server):
     broker = await start_broker()
 

@@ -1,0 +1,22 @@
+"""Servers for tests that break them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_server_version() -> str:
+    """What `redis-server` says it is; without one nothing here can run."""
+    executable = shutil.which("redis-server")
+    if executable is None:
+        message = "redis-server is needed: apt-get install redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    said = subprocess.run([executable, "--version"], check=True, capture_output=True, text=True)
+    return "redis-server " + said.stdout.split("v=")[1].split()[0]

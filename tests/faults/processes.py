@@ -1,0 +1,201 @@
+"""The processes that faults are done to: Redis servers and nodes, on ports of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from .clock import cpu_wait
+
+ROOT = Path(__file__).parent.parent.parent
+APPS = ROOT / "tests" / "apps"
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory for the files of servers, in memory where that can be.
+
+    A disk that others keep busy would hold up whoever writes a line to a log.
+    """
+    memory = Path("/dev/shm")  # noqa: S108  # the directory below has a name of its own
+    with tempfile.TemporaryDirectory(
+        prefix="faults-", dir=memory if memory.is_dir() else None
+    ) as directory:
+        yield Path(directory)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """Poll a condition, plain or async, until it holds.
+
+    Raises:
+        AssertionError: It did not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return result
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+class Process:
+    """A child process that is started again with the same command."""
+
+    def __init__(self, directory: Path, name: str, command: list[str], **options: Any) -> None:
+        self.log_path = directory / f"{name}.log"
+        self._command = command
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> None:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=subprocess.STDOUT, **self._options
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def waited(self) -> float:
+        """Seconds that its main thread was ready to run, and had no CPU."""
+        return cpu_wait(self._process.pid) if self._process and self.is_running else 0.0
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def end(self, number: signal.Signals) -> None:
+        """Send a signal and wait until the process is gone."""
+        self.send(number)
+        await until(lambda: not self.is_running, f"{self._command[0]} ends after {number.name}")
+
+    def reap(self) -> None:
+        """Leave nothing behind."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+class RedisServer(Process):
+    """A `redis-server`.
+
+    Attributes:
+        port: Its port.
+        client: For looking at it, past every proxy.
+    """
+
+    DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.port = free_port()
+        directory = directory / f"redis-{self.port}"
+        directory.mkdir()
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        super().__init__(directory, "redis", [*command, *options], cwd=directory)
+        self.client: Any = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
+
+    async def start(self) -> None:
+        """Start it, and wait until it has loaded what it had."""
+        self.spawn()
+        await until(self._answers, f"redis-server at {self.port} answers")
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        self.reap()
+
+    async def _answers(self) -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            return bool(await self.client.ping())
+        return False
+
+
+class NodeProcess(Process):
+    """A uvicorn process with the application `watched`.
+
+    Attributes:
+        port: Its port.
+    """
+
+    def __init__(
+        self, directory: Path, redis_port: int, *, follow: str = "pattern", **environment: str
+    ) -> None:
+        """Prepare; `follow` as for `RedisBroker`, the rest is what else `watched` reads."""
+        self.port = free_port()
+        super().__init__(
+            directory,
+            f"node-{self.port}",
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "watched:app",
+                "--port",
+                str(self.port),
+                "--no-access-log",
+            ],
+            cwd=APPS,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{APPS}:{ROOT}",
+                "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+                "FOLLOW": follow,
+                **environment,
+            },
+        )
+        self._http = httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False
+        )
+
+    async def start(self) -> None:
+        self.spawn()
+        await until(self._answers, f"node {self.port} answers")
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        self.reap()
+
+    def complaints(self) -> list[str]:
+        """Errors that it logged and did not explain."""
+        log = self.log_path.read_text(errors="replace")
+        errors = re.findall(r"^(?:ERROR: |Task ).*$", log, flags=re.MULTILINE)
+        causes = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", log, flags=re.MULTILINE)
+        return [f"a node logged {line}" for line in dict.fromkeys((*errors, *causes))]
+
+    async def get(self, path: str) -> Any:
+        return (await self._http.get(path)).raise_for_status().json()
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        return (await self._http.post(path, json=body)).raise_for_status().json()
+
+    async def _answers(self) -> bool:
+        assert self.is_running, self.log_path.read_text(errors="replace")
+        with contextlib.suppress(httpx2.HTTPError):
+            return bool(await self.get("/watch"))
+        return False

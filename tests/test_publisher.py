@@ -1,0 +1,102 @@
+"""Publishing from threads, up to the last turn of the event loop and beyond."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from fastapi_sse_channels import BrokerClosedError, BrokerError, sse_lifespan
+
+
+@pytest.fixture
+def manager(make_notes):
+    return make_notes().manager
+
+
+def provided(manager):
+    """A publisher, as a handler is given one, and its loop, which has not ended yet."""
+    loop = asyncio.new_event_loop()
+    return loop.run_until_complete(manager.publisher()), loop
+
+
+def in_thread(publish):
+    """Publish in another thread; return what came of it."""
+    results = []
+
+    def run():
+        try:
+            results.append(publish())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result():
+        thread.join(5)
+        assert not thread.is_alive()
+        return results[0]
+
+    return result
+
+
+def test_thread_gets_the_id_of_what_it_published(manager):
+    async def main():
+        async with sse_lifespan(manager):
+            publisher = await manager.publisher()
+            return await asyncio.to_thread(publisher.publish_sync, "1", {"type": "note"})
+
+    assert asyncio.run(main()).split(".")[1] == "1"
+
+
+def test_event_handed_to_a_loop_that_ends_before_it_is_stored_is_not_waited_for(manager):
+    publisher, loop = provided(manager)
+    result = in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))
+    deadline = time.monotonic() + 5
+    while not loop._ready and time.monotonic() < deadline:  # noqa: SLF001  # it does not run
+        time.sleep(0.001)
+    loop.close()
+
+    assert isinstance(result(), BrokerClosedError)
+    assert "ended before the event was known to be stored" in str(result())
+
+
+def test_event_handed_to_a_loop_that_has_ended_is_refused(manager):
+    publisher, loop = provided(manager)
+    loop.close()
+
+    with pytest.raises(BrokerClosedError, match="the event loop ended"):
+        publisher.publish_sync("1", {"type": "note"})
+
+
+def test_publish_that_is_cancelled_with_its_loop_says_so(manager):
+    publisher, loop = provided(manager)
+    result = in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))
+
+    async def cancel_all():
+        async with asyncio.timeout(5):
+            while len(tasks := asyncio.all_tasks()) < 2:  # noqa: ASYNC110  # a thread makes it
+                await asyncio.sleep(0)
+        publishing = tasks - {asyncio.current_task()}
+        for task in publishing:
+            task.cancel()
+        await asyncio.wait(publishing)
+
+    loop.run_until_complete(cancel_all())
+    loop.close()
+
+    assert isinstance(result(), BrokerClosedError)
+
+
+def test_error_of_the_broker_reaches_the_thread(manager):
+    async def main():
+        async with sse_lifespan(manager):
+            publisher = await manager.publisher()
+        return await asyncio.to_thread(
+            in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))
+        )
+
+    assert isinstance(asyncio.run(main()), BrokerError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def manager(make_notes):
 
 def provided(manager):
     """A publisher, as a handler is given one, and its loop, which has not ended yet."""
-    loop = asyncio.new_event_loop()
+    loop: Any = asyncio.new_event_loop()
     return loop.run_until_complete(manager.publisher()), loop
 
 

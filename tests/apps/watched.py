@@ -80,12 +80,12 @@ async def publish(channel_id: str, batch: Batch) -> dict[str, Any]:
                 Numbered(publisher=batch.publisher, number=attempt.number),
                 idempotency_key=attempt.idempotency_key,
             )
+            acknowledged.append(event_id)
         except PublishError as error:
             failure = str(error)
         slowest = max(slowest, time.monotonic() - began)
         if failure is not None:
             break
-        acknowledged.append(event_id)
     return {
         "acknowledged": acknowledged,
         "slowest": slowest,

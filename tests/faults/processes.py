@@ -71,7 +71,7 @@ class Process:
         self.log_path = directory / f"{name}.log"
         self._command = command
         self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[Any] | None = None
 
     def spawn(self) -> None:
         with self.log_path.open("ab") as log:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def outcomes(request):
 
 
 def _chosen(session: pytest.Session) -> list[Fault]:
-    asked = [item for item in session.items if item.path.samefile(__file__)]
+    asked: list[Any] = [item for item in session.items if item.path.samefile(__file__)]
     names = {item.callspec.params["fault"].name for item in asked if hasattr(item, "callspec")}
     takes_all = any(not hasattr(item, "callspec") for item in asked)
     return [fault for fault in FAULTS if takes_all or fault.name in names]

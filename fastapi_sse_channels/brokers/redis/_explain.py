@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ._names import Names
 
 
-# What a command raises while the server is away; a cluster's own errors are no RedisErrors.
-UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
+# What a command raises while the server is away. A cluster's own errors are no RedisErrors, and a
+# connection that is closed while it is written to makes redis-py stumble over its own `None`.
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError, AttributeError)
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -133,25 +133,6 @@ class TestChurn:
         assert reader._let_go.total() == 0
         assert (heard.connected, heard.errors) == (1, [])
 
-    async def test_channel_asked_for_while_the_connection_is_made_is_subscribed(
-        self, server, start_reader, eventually
-    ):
-        reader, heard = await start_reader()
-        for number in range(20):
-            server.client.client_kill_filter(_type="pubsub")
-            # turn by turn: the new connection is there within milliseconds
-            while len(heard.errors) <= number:
-                await asyncio.sleep(0)
-            for _ in range(number):
-                await asyncio.sleep(0)
-            if reader._connection is None:
-                with pytest.raises(RedisError):
-                    await reader.subscribe(f"channel-{number:02}")
-            else:
-                await reader.subscribe(f"channel-{number:02}")
-            await eventually(lambda number=number: heard.connected == number + 2)
-            await eventually(lambda number=number: len(subscribed(server)) == number + 1)
-
     async def test_confirmation_is_that_of_the_own_command(self, server, start_reader):
         """One of an earlier subscriber comes before the unsubscription in between."""
         reader, _ = await start_reader()

@@ -155,7 +155,7 @@ class ClusterConnector:
     async def drop_connections(self) -> None:
         """See `Connector.drop_connections`."""
         for node in self.client.get_nodes():
-            await node.disconnect()
+            await node.disconnect_free_connections()
 
     async def close(self) -> None:
         """See `Connector.close`."""

@@ -34,6 +34,7 @@ class Link:
     Attributes:
         shard: Names the server in a sharded cluster, otherwise empty.
         is_up: Set while a connection listens.
+        probe_channel: Where the probe is heard.
     """
 
     MISSES_BEFORE_RECONNECT = 2
@@ -69,6 +70,7 @@ class Link:
         self._was_up = False
         self._listener = listener
         self._on_silence = on_silence
+        self.probe_channel = probe_channel
         self._probe_channel = probe_channel.encode()
         self._reader = Reader(
             make_connection,

@@ -289,18 +289,24 @@ class Node:
             await asyncio.sleep(_TOPOLOGY_INTERVAL)
 
     async def _move_to(self, shards: frozenset[str]) -> None:
+        left = {
+            shard: self._links.pop(shard)
+            for shard, link in tuple(self._links.items())
+            # the slot of the probe may move as any other
+            if shard not in shards or self._connector.shard_of(link.probe_channel) != shard
+        }
         for shard in shards - self._links.keys():
             await self._link(shard).start(None)
         for followed in tuple(self._followed.values()):
             channel = self._names.channel(followed.key)
             shard = self._connector.shard_of(channel)
-            if shard != followed.shard:
+            if shard != followed.shard or shard in left:
                 if followed.shard in self._links:
                     self._links[followed.shard].unsubscribe(channel)
                 followed.shard = shard
                 self._sync(followed)
-        for shard in self._links.keys() - shards:
-            await self._links.pop(shard).stop()
+        for link in left.values():
+            await link.stop()
 
     def _sync(self, followed: Followed) -> None:
         """Read what was missed, in the background; callable at any time."""

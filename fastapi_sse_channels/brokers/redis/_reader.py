@@ -11,8 +11,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -106,7 +106,8 @@ class Reader:
         self._patterns = tuple(patterns)
         self._channels = dict.fromkeys(channels)
         self._verbs = verbs
-        self._let_go: set[bytes] = set()
+        # a channel may be let go again before the first answer is here
+        self._let_go: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # the server answers in order: the first answer is the first subscriber's
         self._confirmations: dict[bytes, deque[asyncio.Future[None]]] = {}
@@ -158,18 +159,13 @@ class Reader:
         """Stop listening to a channel."""
         self._channels.pop(channel, None)
         if self._connection is not None:
-            task = asyncio.ensure_future(self._send_unsubscribe(self._connection, channel))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._send_unsubscribe(self._connection, channel))
 
     async def _run(self, first: Listening | None) -> None:
         connection, listened = first or await self._connect(fail_fast=False)
         while True:
             self._connection = connection
-            for channel in listened:
-                # unsubscribed while the connection was being made
-                if channel not in self._channels:
-                    self.unsubscribe(channel)
+            self._make_up_for(listened)
             self._listener.on_connected()
             self._reading = asyncio.create_task(self._read(connection))
             await asyncio.wait([self._reading])
@@ -203,9 +199,9 @@ class Reader:
             ):
                 return self._listener.on_message(channel, payload)
             case [b"unsubscribe" | b"sunsubscribe", name, _]:
-                if name in self._let_go:
-                    self._let_go.discard(name)
-                else:
+                if self._let_go[name] > 1:
+                    self._let_go[name] -= 1
+                elif not self._let_go.pop(name, 0):
                     raise RedisConnectionError("the server no longer carries a channel")
             case [b"subscribe" | b"psubscribe" | b"ssubscribe", name, _]:
                 if waiting := self._confirmations.get(name):
@@ -216,11 +212,30 @@ class Reader:
                         del self._confirmations[name]
         return None
 
+    def _make_up_for(self, listened: tuple[str, ...]) -> None:
+        """Send what was asked for while the connection was being made."""
+        for channel in listened:
+            if channel not in self._channels:
+                self.unsubscribe(channel)
+        for channel in self._channels.keys() - listened:
+            self._spawn(self._send_subscribe(channel))
+
+    def _spawn(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(sending)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_subscribe(self, channel: str) -> None:
+        try:
+            await self._confirmed(self._verbs.subscribe, channel)
+        except (RedisError, OSError):
+            logger.debug("subscribing %s failed", channel, exc_info=True)
+
     async def _send_unsubscribe(self, connection: AbstractConnection, channel: str) -> None:
         # somebody may have subscribed it again since
         if channel in self._channels or not connection.is_connected:
             return
-        self._let_go.add(channel.encode())
+        self._let_go[channel.encode()] += 1
         try:
             await connection.send_command(self._verbs.unsubscribe, channel)
         except UNAVAILABLE:

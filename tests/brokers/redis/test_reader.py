@@ -116,6 +116,23 @@ class TestChurn:
         await eventually(lambda: subscribed(server) == sorted(wanted))
         assert reader._confirmations == {}
 
+    async def test_channel_let_go_twice_in_a_row_costs_no_connection(
+        self, server, start_reader, eventually
+    ):
+        reader, heard = await start_reader()
+        await reader.subscribe("a")
+        reader.unsubscribe("a")
+        await asyncio.sleep(0)
+        again = asyncio.create_task(reader.subscribe("a"))
+        await asyncio.sleep(0)
+        reader.unsubscribe("a")
+        await again
+        await reader.subscribe("b")
+
+        await eventually(lambda: subscribed(server) == ["b"])
+        assert reader._let_go.total() == 0
+        assert (heard.connected, heard.errors) == (1, [])
+
     async def test_confirmation_is_that_of_the_own_command(self, server, start_reader):
         """One of an earlier subscriber comes before the unsubscription in between."""
         reader, _ = await start_reader()

@@ -132,6 +132,12 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, fo
         expected = list(range(number + 1))[-RETENTION.size :]
         for channel in channels:
             await eventually(lambda channel=channel: channel.numbers() == expected, timeout=15)
+        # also where the probe's own slot moved
+        await eventually(lambda: broker.is_healthy, timeout=15)
+        for channel in channels:
+            await channel.publish(number + 1)
+        for channel in channels:
+            await eventually(lambda channel=channel: channel.numbers()[-1] == number + 1)
     finally:
         await broker.stop()
 

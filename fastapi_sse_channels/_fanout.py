@@ -94,7 +94,7 @@ class Fanout:
                     budget = _SENDS_PER_TURN
             if not self._next_batch():
                 break
-        self._linger.ended(time.monotonic())
+        self._linger.ended(time.monotonic(), has_more=bool(self._dirty))
         self._is_flushing = bool(self._dirty or self._single)
         if self._is_flushing:
             self._begin()
@@ -159,8 +159,15 @@ class Linger:
         """Hear of an event that shares a flush with an earlier one."""
         self._has_gained = True
 
-    def ended(self, now: float) -> None:
-        """Hear that everything was flushed."""
+    def ended(self, now: float, *, has_more: bool = False) -> None:
+        """Hear that the flush is over.
+
+        Args:
+            now: Seconds.
+            has_more: Whether events came meanwhile; there is a burst, whatever was before.
+        """
+        if has_more:
+            self._skip = self._skips = 0
         if self._began is None:
             return
         longest = min(now - self._began, _LONGEST_LINGER)

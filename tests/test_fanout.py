@@ -524,3 +524,15 @@ class TestLinger:
             linger.ended(now)
 
         assert linger.delay(now) > 0
+
+    def test_events_that_came_during_a_flush_make_the_next_one_wait_again(self):
+        linger = Linger()
+        now = self.flushed(linger, 100.0, 0.004)
+        while wait := linger.delay(now):
+            assert linger.delay(now + wait) == 0
+            linger.ended(now + wait + 0.004)
+            now += wait + 0.004
+
+        linger.ended(now + 0.004, has_more=True)
+
+        assert linger.delay(now + 0.004) > 0

@@ -525,14 +525,18 @@ class TestLinger:
 
         assert linger.delay(now) > 0
 
-    def test_events_that_came_during_a_flush_make_the_next_one_wait_again(self):
+    @pytest.mark.parametrize("has_more", [False, True])
+    def test_events_that_came_during_a_flush_make_the_next_one_wait_again(self, *, has_more):
         linger = Linger()
         now = self.flushed(linger, 100.0, 0.004)
-        while wait := linger.delay(now):
-            assert linger.delay(now + wait) == 0
-            linger.ended(now + wait + 0.004)
+        waited = []
+        for number in range(4):
+            wait = linger.delay(now)
+            if wait:
+                waited.append(number)
+                assert linger.delay(now + wait) == 0
             now += wait + 0.004
+            linger.ended(now, has_more=has_more and number == 3)
 
-        linger.ended(now + 0.004, has_more=True)
-
-        assert linger.delay(now + 0.004) > 0
+        assert waited == [0, 2]
+        assert bool(linger.delay(now)) is has_more

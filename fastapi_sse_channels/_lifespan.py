@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ConfigurationError
@@ -14,6 +19,10 @@ if TYPE_CHECKING:
     from ._manager import ChannelManager
 
 
+# an application's managers come by as many doors as it has routers
+_RUNNING = "fastapi_sse_channels"
+
+
 class SSELifespan(AbstractAsyncContextManager[None]):
     """What `sse_lifespan` returns."""
 
@@ -22,9 +31,9 @@ class SSELifespan(AbstractAsyncContextManager[None]):
         self._managers = managers
         self._stacks: list[AsyncExitStack] = []
 
-    def __call__(self, _app: object) -> AbstractAsyncContextManager[None]:
+    def __call__(self, app: object) -> AbstractAsyncContextManager[None]:
         """Serve as `FastAPI(lifespan=…)`."""
-        return _running(self._managers)
+        return _running(self._managers, getattr(app, "state", None))
 
     async def __aenter__(self) -> None:
         """Start the managers; in case of an error none stays started."""
@@ -64,9 +73,33 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
 
 
 @asynccontextmanager
-async def _running(managers: tuple[ChannelManager[Any], ...]) -> AsyncIterator[None]:
+async def _running(
+    managers: tuple[ChannelManager[Any], ...], state: object | None = None
+) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for manager in managers:
+            if state is not None:
+                stack.enter_context(_apart(manager, state))
             await manager.start()
             stack.push_async_callback(manager.stop)
         yield
+
+
+@contextmanager
+def _apart(manager: ChannelManager[Any], state: object) -> Iterator[None]:
+    """Keep two managers of one application from sharing their keys."""
+    running: list[ChannelManager[Any]] = getattr(state, _RUNNING, [])
+    setattr(state, _RUNNING, running)
+    name, store = manager.keys.name, manager.broker.store
+    for other in running:
+        if other is not manager and (other.keys.name, other.broker.store) == (name, store):
+            msg = (
+                f"two managers of this application use the keys {name} of {manager.broker!r}; "
+                "change one's key_suffix"
+            )
+            raise ConfigurationError(msg)
+    running.append(manager)
+    try:
+        yield
+    finally:
+        running.remove(manager)

@@ -15,6 +15,7 @@ from fastapi_sse_channels import (
     create_sse_router,
     sse_lifespan,
 )
+from fastapi_sse_channels.brokers.redis import RedisBroker
 
 
 class CountingBroker(MemoryBroker):
@@ -186,3 +187,26 @@ def test_streams_open_at_shutdown_are_ended(make_notes):
         rest = list(lines)
 
     assert rest[-2] == 'data: {"reason":"shutdown","reconnect":true}'
+
+
+class TestSharedKeys:
+    @staticmethod
+    def serve(make_notes, *brokers):
+        app = FastAPI()
+        for number, broker in enumerate(brokers):
+            manager = make_notes(broker=broker).manager
+            app.include_router(create_sse_router(manager, f"/{number}/{{note_id}}"))
+        serves(app)
+        serves(app)
+
+    def test_of_two_managers_on_one_redis_stop_the_start(self, make_notes, redis_url):
+        with pytest.raises(
+            ConfigurationError, match=r"two managers .* note:\*:events .* key_suffix"
+        ):
+            self.serve(make_notes, redis_url, redis_url)
+
+    def test_of_two_stores_are_not_shared(self, make_notes, redis_url):
+        other_database = redis_url.removesuffix("0") + "1"
+        other_namespace = RedisBroker(redis_url, namespace="other")
+
+        self.serve(make_notes, redis_url, other_database, other_namespace, "memory://", "memory://")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._errors import ConfigurationError
@@ -84,6 +84,11 @@ class Broker(ABC):
             )
             raise ConfigurationError(msg)
         self._claimed |= {namespace}
+
+    @property
+    def store(self) -> Hashable:
+        """Names what is stored in; equal where the same key is the same channel."""
+        return self
 
     @abstractmethod
     async def start(self) -> None:

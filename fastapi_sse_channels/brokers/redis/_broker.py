@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
@@ -155,6 +155,11 @@ class RedisBroker(Broker):
         """Show which server, and whether it answers."""
         state = "stopped" if self._node is None else "up" if self.is_healthy else "away"
         return f"<RedisBroker {self._where} {state}>"
+
+    @property
+    def store(self) -> Hashable:
+        """See `Broker.store`: the server's address, the database and the namespace."""
+        return self._where, self._names.pattern
 
     @property
     def is_healthy(self) -> bool:

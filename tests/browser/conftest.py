@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 ROOT = Path(__file__).parent.parent.parent
+
+# after a shutdown clients come back within 5.5 s, and later if nobody is there yet
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from .report import number, whole
 from .results import OURS, Results
 
+# sizes from here on are written short, or they would overlap
+_THOUSANDS = 10_000
 _OURS_COLOUR = "#0b7a75"
 _PEER_COLOUR = "#b8c0c8"
 _TEXT_COLOUR = "#30363d"
@@ -153,7 +155,7 @@ def _draw_growth(axis: Axes, results: Results, workload: str) -> None:
             number(median), (x, median), (0, 7), textcoords="offset points", ha="center", fontsize=8
         )
     axis.set_xscale("log")
-    axis.set_xticks(xs, [whole(x) for x in xs])
+    axis.set_xticks(xs, [_short(x) for x in xs])
     axis.minorticks_off()
     axis.set_ylim(0, max(spread.most for _, spread in steps) * 1.35)
     axis.set_yticks([])
@@ -162,3 +164,7 @@ def _draw_growth(axis: Axes, results: Results, workload: str) -> None:
     axis.set_xlabel("sessions of the channel" if is_sessions else "channels with a history")
     title = f"CPU per {'delivery' if is_sessions else 'publish'} as it grows, µs"
     axis.set_title(title, loc="left", **_TITLE)
+
+
+def _short(size: int) -> str:
+    return whole(size) if size < _THOUSANDS else f"{size // 1000}k"

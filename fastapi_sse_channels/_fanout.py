@@ -35,7 +35,7 @@ class Fanout:
         """Create an idle fan-out."""
         self._loop = loop
         self._dirty: deque[Feed] = deque()
-        self._single: deque[Reader] = deque()
+        self._single: list[Reader] = []
         # what is being flushed: shared with the task that takes over
         self._batch: Iterator[Reader] = iter(())
         self._batch_feed: Feed | None = None
@@ -105,8 +105,7 @@ class Fanout:
             self._batch_feed.shown()
             self._batch_feed = None
         if self._single:
-            self._batch = iter(tuple(self._single))
-            self._single.clear()
+            self._batch, self._single = iter(self._single), []
         elif self._due_feeds:
             self._due_feeds -= 1
             feed = self._batch_feed = self._dirty.popleft()

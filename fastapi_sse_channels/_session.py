@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SlowPolicy = Literal["reset", "close"]
-Snapshot = Callable[[], Awaitable[Sequence[bytes]]]
+LoadInitial = Callable[[], Awaitable[Sequence[bytes]]]
 
 logger = logging.getLogger("fastapi_sse_channels")
 
@@ -90,7 +90,7 @@ class Session(Generic[T]):
         receive: Receive,
         *,
         last_event_id: str | None,
-        load_initial: Snapshot,
+        load_initial: LoadInitial,
         settings: StreamSettings,
         wake: Callable[[Reader], None],
     ) -> None:
@@ -206,6 +206,7 @@ class Session(Generic[T]):
             return None
         log = self._feed.log
         top = log.top.offset
+        # what `_can_go_on` asks, without its two calls: this runs once for every delivery
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self._stuck_since = now
             return self._recover()

@@ -414,12 +414,12 @@ class TestPings:
         await stream.until(lambda: stream.chunks[1:] == [b":\n"] * 3)
 
     async def test_session_that_is_sent_events_is_not_pinged(self, make_notes, connect):
-        notes = make_notes(ping_interval=0.2)
+        notes = make_notes(ping_interval=1)
         stream = await connect(notes.app, URL)
-        for number in range(40):
+        for number in range(65):
             await notes.publish(str(number))
-            await asyncio.sleep(0.01)
-        await stream.until(b'"text":"39"')
+            await asyncio.sleep(0.02)
+        await stream.until(b'"text":"64"')
 
         assert b"\n:\n" not in stream.body
 

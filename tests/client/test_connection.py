@@ -161,7 +161,7 @@ class TestResuming:
 class TestStalls:
     async def test_silent_socket_is_given_up_after_three_pings(self, scripted, follow):
         async def falls_silent(talk):
-            await talk.open(ping=0.05)
+            await talk.open(ping=0.3)
             await talk.event(1)
             await talk.silence()
 
@@ -179,9 +179,9 @@ class TestStalls:
 
     async def test_pings_keep_a_stream_alive(self, scripted, follow):
         async def pings(talk):
-            await talk.open(ping=0.2)
-            for _ in range(8):
-                await asyncio.sleep(0.1)
+            await talk.open(ping=0.5)
+            for _ in range(9):
+                await asyncio.sleep(0.2)
                 await talk.send(b":\n")
             await talk.event(1)
             await talk.silence()
@@ -200,7 +200,7 @@ class TestStalls:
             await talk.silence()
 
         server = await scripted(never, numbers_then_silence)
-        async with follow(server.url, stall_timeout=0.1) as stream:
+        async with follow(server.url, stall_timeout=1) as stream:
             assert await stream.next() == 1
 
         assert stream.waits == ["stall"]
@@ -208,12 +208,12 @@ class TestStalls:
     async def test_without_pings_silence_means_nothing(self, scripted, follow):
         async def without_pings(talk):
             await talk.open(ping="null")
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(1.5)
             await talk.event(1)
             await talk.silence()
 
         server = await scripted(without_pings)
-        async with follow(server.url, stall_timeout=0.1) as stream:
+        async with follow(server.url, stall_timeout=1) as stream:
             assert await stream.next() == 1
 
         assert stream.waits == []
@@ -227,7 +227,7 @@ class TestStalls:
             await talk.silence()
 
         server = await scripted(slow)
-        async with follow.client(timeout=0.05) as client:
+        async with follow.client(timeout=httpx.Timeout(20, read=0.05)) as client:
             async with follow(server.url, client=client) as stream:
                 assert await stream.next() == 1
 

@@ -315,7 +315,7 @@ class TestOptionsOfTheUrl:
 
     @pytest.mark.parametrize("options", OPTIONS)
     async def test_none_of_them_breaks_us(self, start_broker, server, follow, options, eventually):
-        broker = await start_broker(f"{server.url}?{options}", publish_timeout=0.3)
+        broker = await start_broker(f"{server.url}?{options}", publish_timeout=0.8)
         channel = await follow(broker)
         await channel.publish(1)
         server.client.publish(Names("sse").channel(KEY), b"\xff\xfe")
@@ -326,7 +326,7 @@ class TestOptionsOfTheUrl:
         began = time.monotonic()
         with pytest.raises(PublishError):
             await publish(broker)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1.6
         server.go_on()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.params import Depends as DependsMarker
 from fastapi.responses import JSONResponse
+from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
 from ._channel import Channel
@@ -164,10 +165,19 @@ def _only_parameter(path: str) -> str:
 
 def _named(manager: ChannelManager[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
+    declared: Any = manager.schema.event_type
     if manager.schema.name is not None:
-        return manager.schema.event_type
+        return declared
+    if isinstance(declared, type):
+        # pydantic would put the name into the schema of the model itself, and take one that holds
+        # more of its kind for a circle from then on
+        declared = Annotated[declared, AfterValidator(_unchanged)]
     alias: Any = TypeAliasType
-    return alias(manager.name, manager.schema.event_type)
+    return alias(manager.name, declared)
+
+
+def _unchanged(event: object) -> object:
+    return event
 
 
 def _description(manager: ChannelManager[Any]) -> str:

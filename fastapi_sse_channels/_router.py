@@ -15,6 +15,7 @@ from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
 from ._channel import Channel
+from ._checks import check_callable, check_hook
 from ._errors import ConfigurationError
 from ._lifespan import sse_lifespan
 from ._response import ChannelResponse, StreamHooks
@@ -79,8 +80,15 @@ def create_sse_router(
         responses: More OpenAPI responses.
 
     Raises:
-        ConfigurationError: The resource id cannot be told from the path.
+        ConfigurationError: The resource id cannot be told from the path, or a callable cannot be
+            called.
     """
+    for argument, dependency in (("channel", channel), ("initial_event", initial_event)):
+        if dependency is not None:
+            check_callable(argument, dependency)
+    for argument, hook in (("on_connect", on_connect), ("on_disconnect", on_disconnect)):
+        if hook is not None:
+            check_hook(argument, hook)
     provider = channel or manager.channel_for(_only_parameter(path))
     snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))

@@ -249,6 +249,16 @@ class TestEncode:
 
         assert schema.encode({"type": "b"}) == ("b", b'{"type":"b"}')
 
+    def test_discriminator_that_pydantic_refuses_is_told_how_to_declare_it(self):
+        class A(BaseModel):
+            type_: Literal["a"] = Field("a", alias="type")
+
+        class B(BaseModel):
+            type_: Literal["b"] = Field("b", alias="type")
+
+        with pytest.raises(ConfigurationError, match=r"(?s)needs a discriminator.*declare `Event"):
+            schema_of(Annotated[A | B, Field(discriminator="type")])
+
     def test_root_model_instance_is_published_as_its_root(self):
         class DiscussionEvent(RootModel[Event]):
             pass

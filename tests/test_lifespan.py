@@ -166,6 +166,16 @@ def test_without_managers_it_is_refused():
         sse_lifespan()
 
 
+def test_what_is_no_manager_is_refused(make_notes):
+    with (
+        pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=sse_lifespan\(manager"),
+        TestClient(FastAPI(lifespan=sse_lifespan)),
+    ):
+        pass
+    with pytest.raises(ConfigurationError, match="pass the managers themselves"):
+        sse_lifespan([make_notes().manager])
+
+
 def test_two_managers_of_the_same_keys_are_refused(make_notes):
     with pytest.raises(ConfigurationError, match=r"use the keys note:\*:events; change one's"):
         sse_lifespan(make_notes().manager, make_notes().manager)

@@ -420,6 +420,25 @@ class TestRefusal:
         with pytest.raises(InvalidEventError):
             schema.decode(b'{"type":"renamed"}')
 
+    def test_event_that_refuses_its_own_json_cannot_be_read_back(self):
+        class Computed(BaseModel):
+            model_config = ConfigDict(extra="forbid")
+            type: Literal["computed"] = "computed"
+
+            @computed_field
+            def length(self) -> int:
+                return 1
+
+        class Renamed(BaseModel):
+            type: Literal["renamed"] = "renamed"
+            text: str = Field(validation_alias="read", serialization_alias="written")
+
+        schema = schema_of(Annotated[Computed | Renamed, Field(discriminator="type")])
+        for event in (Computed(), Renamed(read="a")):
+            _, data = schema.encode(event)
+            with pytest.raises(InvalidEventError):
+                schema.decode(data)
+
     def test_dates_and_decimals_are_written_as_pydantic_writes_them(self, schema):
         moment = datetime(2024, 1, 1, tzinfo=UTC)
 

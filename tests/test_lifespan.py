@@ -81,6 +81,17 @@ def test_router_carries_it(make_notes, broker):
     assert broker.calls == ["start", "stop"]
 
 
+def test_router_inside_another_carries_it(notes, broker):
+    app, outer, inner = FastAPI(), APIRouter(), APIRouter()
+    inner.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+    outer.include_router(inner)
+    app.include_router(outer)
+
+    serves(app)
+
+    assert broker.calls == ["start", "stop"]
+
+
 def test_router_included_twice_and_the_applications_lifespan_do_no_harm(notes, broker):
     app = FastAPI(lifespan=sse_lifespan(notes))
     router = create_sse_router(notes, "/notes/{note_id}/events")

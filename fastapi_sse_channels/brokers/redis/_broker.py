@@ -273,8 +273,9 @@ class RedisBroker(Broker):
             raise BrokerClosedError(msg)
         msg = (
             f"{self!r} was not started. Include the router made by create_sse_router in the "
-            "application itself (the lifespan of a router inside another router, or of a mounted "
-            "application, is never run), or use FastAPI(lifespan=sse_lifespan(manager))"
+            "application itself (the lifespan of a mounted application is never run, nor that of a "
+            "router that another one includes after it was included itself), or use "
+            "FastAPI(lifespan=sse_lifespan(manager))"
         )
         raise BrokerNotStartedError(msg)
 

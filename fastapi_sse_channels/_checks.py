@@ -52,7 +52,7 @@ def check_hook(name: str, hook: Any) -> None:
     check_callable(name, hook)
     how = f"{name} is called with the session, and has no dependencies of its own"
     if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
-        raise ConfigurationError(f"{hook!r} yields; {how}")
+        raise ConfigurationError(f"{how}; {hook!r} yields")
     try:
         signature = inspect.signature(hook)
     except ValueError:  # builtins may have none
@@ -60,4 +60,4 @@ def check_hook(name: str, hook: Any) -> None:
     try:
         signature.bind("session")
     except TypeError as error:
-        raise ConfigurationError(f"{hook!r} has {error}; {how}") from error
+        raise ConfigurationError(f"{how}; {hook!r}: {error}") from error

@@ -434,7 +434,7 @@ class TestRefusal:
             text: str = Field(validation_alias="read", serialization_alias="written")
 
         schema = schema_of(Annotated[Computed | Renamed, Field(discriminator="type")])
-        for event in (Computed(), Renamed(read="a")):
+        for event in (Computed(), Renamed.model_validate({"read": "a"})):
             _, data = schema.encode(event)
             with pytest.raises(InvalidEventError):
                 schema.decode(data)

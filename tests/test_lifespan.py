@@ -177,14 +177,11 @@ def test_without_managers_it_is_refused():
         sse_lifespan()
 
 
-def test_what_is_no_manager_is_refused(make_notes):
-    with (
-        pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=sse_lifespan\(manager"),
-        TestClient(FastAPI(lifespan=sse_lifespan)),
-    ):
-        pass
-    with pytest.raises(ConfigurationError, match="pass the managers themselves"):
-        sse_lifespan([make_notes().manager])
+# the first is what FastAPI(lifespan=sse_lifespan), without a call, hands over
+@pytest.mark.parametrize("value", [FastAPI(), [], MemoryBroker()])
+def test_what_is_no_manager_is_refused(value):
+    with pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=sse_lifespan\(manager"):
+        sse_lifespan(value)
 
 
 def test_two_managers_of_the_same_keys_are_refused(make_notes):

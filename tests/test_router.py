@@ -66,7 +66,8 @@ class TestPath:
         async def yielding(session):
             yield
 
-        for hook in (with_a_dependency, lambda: None, yielding):
+        hooks: tuple[Any, ...] = (with_a_dependency, lambda: None, yielding)
+        for hook in hooks:
             with pytest.raises(ConfigurationError, match=f"{option} is called with the session"):
                 create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: hook})
 

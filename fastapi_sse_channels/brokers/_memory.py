@@ -146,7 +146,7 @@ class MemoryBroker(Broker):
         if self._closed:
             msg = (
                 "the broker was stopped with its application; publish before that, or start it "
-                "again with `async with sse_lifespan(manager):`"
+                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
             )
             raise BrokerClosedError(msg)
 

@@ -268,7 +268,7 @@ class RedisBroker(Broker):
         if self._is_closed:
             msg = (
                 f"{self!r} was stopped with its application; publish before that, or start it "
-                "again with `async with sse_lifespan(manager):`"
+                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
             )
             raise BrokerClosedError(msg)
         msg = (

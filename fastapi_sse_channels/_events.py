@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, cast, get_a
 from pydantic import (
     BaseModel,
     Discriminator,
-    PydanticSchemaGenerationError,
+    PydanticUserError,
     RootModel,
     TypeAdapter,
     ValidationError,
@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError
 from typing_extensions import TypeAliasType, TypeForm
 
+from ._checks import check_choice
 from ._errors import ConfigurationError, EventTooLargeError, InvalidEventError
 from ._wire import event_body, name_problem
 
@@ -61,6 +62,7 @@ class EventSchema(Generic[T]):
             ConfigurationError: A member cannot be told apart, or has a name that the wire
                 does not allow.
         """
+        check_choice("event_names", event_names, EventNames)
         self.event_type = event_type
         self.max_event_bytes = max_event_bytes
         self._is_named_on_wire = event_names == "discriminator"
@@ -172,7 +174,7 @@ class EventSchema(Generic[T]):
 def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
     try:
         return TypeAdapter(event_type)
-    except (PydanticSchemaGenerationError, TypeError) as error:
+    except (PydanticUserError, TypeError) as error:
         msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
         raise ConfigurationError(msg) from error
 

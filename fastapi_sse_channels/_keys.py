@@ -6,13 +6,10 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+from uuid import UUID
 
 from ._errors import ConfigurationError, InvalidResourceIdError
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 MAX_RESOURCE_ID_LENGTH = 255
 
@@ -58,8 +55,15 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
     """Return the id as text.
 
     Raises:
-        InvalidResourceIdError: It is empty, longer than 255 characters, or not encodable.
+        InvalidResourceIdError: It is no id, empty, longer than 255 characters, or not encodable.
     """
+    # anything has a text, such as "None" for a row that is not stored yet: nobody would hear it
+    if not isinstance(resource_id, str | int | UUID):
+        msg = (
+            f"{resource_id!r} is no resource id; pass the str, int or UUID that names the resource "
+            "in the stream's path"
+        )
+        raise InvalidResourceIdError(msg)
     text = resource_id if isinstance(resource_id, str) else str(resource_id)
     if not text:
         msg = "the resource id is empty; pass the id of the resource whose channel is meant"

@@ -12,11 +12,10 @@ from contextlib import (
 from typing import TYPE_CHECKING, Any
 
 from ._errors import ConfigurationError
+from ._manager import ChannelManager
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from ._manager import ChannelManager
 
 
 # an application's managers come by as many doors as it has routers
@@ -59,11 +58,19 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
     counted, so both together do no harm.
 
     Raises:
-        ConfigurationError: Two managers share their keys, or none is given.
+        ConfigurationError: Two managers share their keys, or none is given, or something else.
     """
     if not managers:
         msg = "sse_lifespan() starts nothing; pass the managers it should start"
         raise ConfigurationError(msg)
+    for manager in managers:
+        # as when FastAPI itself calls it: `lifespan=sse_lifespan`
+        if not isinstance(manager, ChannelManager):
+            msg = (
+                f"{manager!r} is no ChannelManager; pass the managers themselves: "
+                "FastAPI(lifespan=sse_lifespan(manager, …))"
+            )
+            raise ConfigurationError(msg)
     names = [manager.keys.name for manager in managers]
     for manager in managers:
         if names.count(manager.keys.name) > 1 and managers.count(manager) == 1:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
 from ._channel import Channel
+from ._checks import check_choice, check_positive
 from ._direct import Chunks
 from ._errors import BrokerError, ConfigurationError
 from ._events import EventNames, EventSchema
@@ -90,7 +91,7 @@ class ChannelManager(Generic[T]):
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.
         """
-        _check_positive(
+        check_positive(
             history_size=history_size,
             history_bytes=history_bytes,
             history_ttl=history_ttl,
@@ -99,8 +100,11 @@ class ChannelManager(Generic[T]):
             send_timeout=send_timeout,
             slow_after=slow_after,
         )
+        check_choice("slow_policy", slow_policy, SlowPolicy)
         if ping_interval is not None:
-            _check_positive(ping_interval=ping_interval)
+            check_positive(ping_interval=ping_interval)
+        if max_sessions is not None:
+            check_positive(max_sessions=max_sessions)
         self.schema = EventSchema(
             event_type, max_event_bytes=max_event_bytes, event_names=event_names
         )
@@ -333,30 +337,22 @@ class ChannelManager(Generic[T]):
         return position.event_id
 
 
-def _broker(broker: str | Broker) -> Broker:
+def _broker(broker: object) -> Broker:
     if isinstance(broker, Broker):
         return broker
     if broker == "memory://":
         return MemoryBroker()
-    if broker.startswith(("redis://", "rediss://", "unix://")):
+    if isinstance(broker, str) and broker.startswith(("redis://", "rediss://", "unix://")):
         try:
             from .brokers.redis import RedisBroker  # noqa: PLC0415  # an optional extra
-        except ImportError as error:
-            msg = f"broker={broker!r} needs redis-py: pip install 'fastapi-sse-channels[redis]'"
-            raise ConfigurationError(msg) from error
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(str(error)) from error
         return RedisBroker(broker)
     msg = (
         f"broker={broker!r} is not known; use 'memory://', 'redis://host:port/db', or a Broker "
         "object"
     )
     raise ConfigurationError(msg)
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            msg = f"{name}={value!r} must be greater than 0"
-            raise ConfigurationError(msg)
 
 
 def _pascal(text: str) -> str:

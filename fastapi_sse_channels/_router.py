@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.params import Depends as DependsMarker
 from fastapi.responses import JSONResponse
+from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
 from ._channel import Channel
+from ._checks import check_callable, check_hook
 from ._errors import ConfigurationError
 from ._lifespan import sse_lifespan
 from ._response import ChannelResponse, StreamHooks
@@ -78,8 +80,15 @@ def create_sse_router(
         responses: More OpenAPI responses.
 
     Raises:
-        ConfigurationError: The resource id cannot be told from the path.
+        ConfigurationError: The resource id cannot be told from the path, or a callable cannot be
+            called.
     """
+    for argument, dependency in (("channel", channel), ("initial_event", initial_event)):
+        if dependency is not None:
+            check_callable(argument, dependency)
+    for argument, hook in (("on_connect", on_connect), ("on_disconnect", on_disconnect)):
+        if hook is not None:
+            check_hook(argument, hook)
     provider = channel or manager.channel_for(_only_parameter(path))
     snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
@@ -164,10 +173,19 @@ def _only_parameter(path: str) -> str:
 
 def _named(manager: ChannelManager[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
+    declared: Any = manager.schema.event_type
     if manager.schema.name is not None:
-        return manager.schema.event_type
+        return declared
+    if isinstance(declared, type):
+        # pydantic would put the name into the schema of the model itself, and take one that holds
+        # more of its kind for a circle from then on
+        declared = Annotated[declared, AfterValidator(_unchanged)]
     alias: Any = TypeAliasType
-    return alias(manager.name, manager.schema.event_type)
+    return alias(manager.name, declared)
+
+
+def _unchanged(event: object) -> object:
+    return event
 
 
 def _description(manager: ChannelManager[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._errors import StreamResetError
+from ._errors import ConfigurationError, StreamResetError
 from ._position import Position
 from ._wire import data_of
 
@@ -42,6 +42,7 @@ class Subscription(Generic[T]):
         self._schema = schema
         self._slow_after = slow_after
         self._last_event_id = last_event_id
+        self._feed: Feed | None = None
         self._changed = asyncio.Event()
         self._is_ended = False
         self._behind_since: float | None = None
@@ -54,12 +55,12 @@ class Subscription(Generic[T]):
             DrainingError: The streams of this process are being ended.
             BrokerError: The broker cannot follow the channel.
         """
-        self._feed: Feed = await self._hub.follow(self._key)
-        start = self._feed.start(self._last_event_id)
+        self._feed = feed = await self._hub.follow(self._key)
+        start = feed.start(self._last_event_id)
         self._position = start.position
-        self._incarnation = self._feed.log.incarnation
+        self._incarnation = feed.log.incarnation
         self._reset = start.reset
-        self._feed.place(self)
+        feed.place(self)
         self._hub.subscriptions[self] = None
         return self
 
@@ -70,9 +71,10 @@ class Subscription(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         """Stop following."""
-        self._feed.discard(self)
+        feed = self._entered()
+        feed.discard(self)
         self._hub.subscriptions.pop(self, None)
-        self._hub.release(self._feed)
+        self._hub.release(feed)
 
     def __aiter__(self) -> Subscription[T]:
         """Iterate over the events."""
@@ -85,15 +87,17 @@ class Subscription(Generic[T]):
             StreamResetError: Events were missed; raised once for each hole.
             InvalidEventError: Another version of the program published an event that this
                 one's union does not have. The next call goes on after it.
+            ConfigurationError: The subscription was not entered.
         """
+        feed = self._entered()
         while True:
-            self._check_continuity()
-            log = self._feed.log
+            self._check_continuity(feed)
+            log = feed.log
             if self._position.offset < log.top.offset:
                 entry = log.entry_after(self._position.offset)
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
                 self._behind_since = self._now() if entry.offset < log.top.offset else None
-                self._feed.progressed()
+                feed.progressed()
                 return self._schema.decode(data_of(entry.frame))
             if self._is_ended:
                 raise StopAsyncIteration
@@ -125,8 +129,14 @@ class Subscription(Generic[T]):
         self._is_ended = True
         self._changed.set()
 
-    def _check_continuity(self) -> None:
-        log = self._feed.log
+    def _entered(self) -> Feed:
+        if self._feed is None:
+            msg = "nothing is followed yet; use `async with channel.subscribe() as events:`"
+            raise ConfigurationError(msg)
+        return self._feed
+
+    def _check_continuity(self, feed: Feed) -> None:
+        log = feed.log
         reason = self._reset
         if log.incarnation != self._incarnation:
             reason = reason or "epoch"
@@ -137,7 +147,7 @@ class Subscription(Generic[T]):
         self._reset = None
         self._position = log.top
         self._incarnation = log.incarnation
-        self._feed.place(self)
+        feed.place(self)
         raise StreamResetError(reason, self.last_event_id)
 
     def _now(self) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
+from ._checks import check_positive
 from ._errors import ConfigurationError
 from ._events import EventNames, EventSchema
 from ._keys import KeySpace
@@ -65,7 +66,20 @@ class SyncPublisher(Generic[T]):
                 "reach it; use broker='redis://…' here and in the application"
             )
             raise ConfigurationError(msg)
-        from .brokers.redis import BlockingStore  # noqa: PLC0415  # an optional extra
+        if not isinstance(broker, str):
+            msg = f"broker={broker!r} is no address of a server; use broker='redis://host:port/db'"
+            raise ConfigurationError(msg)
+        check_positive(
+            history_size=history_size,
+            history_bytes=history_bytes,
+            history_ttl=history_ttl,
+            max_event_bytes=max_event_bytes,
+            publish_timeout=publish_timeout,
+        )
+        try:
+            from .brokers.redis import BlockingStore  # noqa: PLC0415  # an optional extra
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(str(error)) from error
 
         self._schema = EventSchema(
             event_type, max_event_bytes=max_event_bytes, event_names=event_names

@@ -249,6 +249,16 @@ class TestEncode:
 
         assert schema.encode({"type": "b"}) == ("b", b'{"type":"b"}')
 
+    def test_discriminator_that_pydantic_refuses_is_told_how_to_declare_it(self):
+        class A(BaseModel):
+            type_: Literal["a"] = Field("a", alias="type")
+
+        class B(BaseModel):
+            type_: Literal["b"] = Field("b", alias="type")
+
+        with pytest.raises(ConfigurationError, match=r"(?s)needs a discriminator.*declare `Event"):
+            schema_of(Annotated[A | B, Field(discriminator="type")])
+
     def test_root_model_instance_is_published_as_its_root(self):
         class DiscussionEvent(RootModel[Event]):
             pass
@@ -409,6 +419,25 @@ class TestRefusal:
     def test_bytes_of_another_version_are_refused(self, schema):
         with pytest.raises(InvalidEventError):
             schema.decode(b'{"type":"renamed"}')
+
+    def test_event_that_refuses_its_own_json_cannot_be_read_back(self):
+        class Computed(BaseModel):
+            model_config = ConfigDict(extra="forbid")
+            type: Literal["computed"] = "computed"
+
+            @computed_field
+            def length(self) -> int:
+                return 1
+
+        class Renamed(BaseModel):
+            type: Literal["renamed"] = "renamed"
+            text: str = Field(validation_alias="read", serialization_alias="written")
+
+        schema = schema_of(Annotated[Computed | Renamed, Field(discriminator="type")])
+        for event in (Computed(), Renamed.model_validate({"read": "a"})):
+            _, data = schema.encode(event)
+            with pytest.raises(InvalidEventError):
+                schema.decode(data)
 
     def test_dates_and_decimals_are_written_as_pydantic_writes_them(self, schema):
         moment = datetime(2024, 1, 1, tzinfo=UTC)

@@ -98,3 +98,10 @@ def test_key_part_that_cannot_work_is_refused(prefix, suffix, message):
 
 def test_name_covers_exactly_the_keys():
     assert KeySpace("a:b", "c").name == "a%3Ab:*:c"
+
+
+# their texts would be ids of their own, whose events no stream of the resource hears
+@pytest.mark.parametrize("resource_id", [None, 1.0, b"1", ("a", "b"), object()])
+def test_what_is_no_id_is_refused(resource_id):
+    with pytest.raises(InvalidResourceIdError, match="is no resource id; pass the str, int or"):
+        KeySpace("note", "events").key(resource_id)

@@ -81,6 +81,17 @@ def test_router_carries_it(make_notes, broker):
     assert broker.calls == ["start", "stop"]
 
 
+def test_router_inside_another_carries_it(notes, broker):
+    app, outer, inner = FastAPI(), APIRouter(), APIRouter()
+    inner.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+    outer.include_router(inner)
+    app.include_router(outer)
+
+    serves(app)
+
+    assert broker.calls == ["start", "stop"]
+
+
 def test_router_included_twice_and_the_applications_lifespan_do_no_harm(notes, broker):
     app = FastAPI(lifespan=sse_lifespan(notes))
     router = create_sse_router(notes, "/notes/{note_id}/events")
@@ -164,6 +175,13 @@ async def test_one_lifespan_may_be_entered_within_itself(notes, broker):
 def test_without_managers_it_is_refused():
     with pytest.raises(ConfigurationError, match="pass the managers it should start"):
         sse_lifespan()
+
+
+# the first is what FastAPI(lifespan=sse_lifespan), without a call, hands over
+@pytest.mark.parametrize("value", [FastAPI(), [], MemoryBroker()])
+def test_what_is_no_manager_is_refused(value):
+    with pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=sse_lifespan\(manager"):
+        sse_lifespan(value)
 
 
 def test_two_managers_of_the_same_keys_are_refused(make_notes):

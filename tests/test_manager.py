@@ -42,16 +42,34 @@ class TestConfiguration:
             "send_timeout",
             "slow_after",
             "ping_interval",
+            "max_sessions",
         ],
     )
-    @pytest.mark.parametrize("value", [0, -1, float("nan")])
+    @pytest.mark.parametrize("value", [0, -1, float("nan"), "15s"])
     def test_number_that_cannot_work_is_refused_by_name(self, make_notes, option, value):
-        with pytest.raises(ConfigurationError, match=f"{option}=.* must be greater than 0"):
+        with pytest.raises(ConfigurationError, match=f"{option}=.* must be a number greater than"):
             make_notes(**{option: value})
 
-    def test_unknown_broker_is_told_what_is_known(self, make_notes):
-        with pytest.raises(ConfigurationError, match="'kafka://' is not known; use 'memory://'"):
-            make_notes(broker="kafka://")
+    @pytest.mark.parametrize(
+        ("option", "value", "known"),
+        [
+            ("event_names", True, "'none' or 'discriminator'"),
+            ("event_names", "all", "'none' or 'discriminator'"),
+            ("slow_policy", "drop", "'reset' or 'close'"),
+        ],
+    )
+    def test_choice_that_is_none_is_refused_with_those_there_are(
+        self, make_notes, option, value, known
+    ):
+        said = f"{option}={value!r} is not known; use {known}"
+        with pytest.raises(ConfigurationError, match=said):
+            make_notes(**{option: value})
+
+    # None is what os.environ.get("REDIS_URL") returns where it is not set
+    @pytest.mark.parametrize("broker", ["kafka://", None, MemoryBroker])
+    def test_unknown_broker_is_told_what_is_known(self, make_notes, broker):
+        with pytest.raises(ConfigurationError, match="is not known; use 'memory://', 'redis://"):
+            make_notes(broker=broker)
 
     def test_two_managers_cannot_share_keys_on_one_broker(self, make_notes):
         broker = MemoryBroker()

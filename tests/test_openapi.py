@@ -104,6 +104,23 @@ def test_single_model_is_documented_too():
     assert name in spec["components"]["schemas"]
 
 
+class Thread(BaseModel):
+    type: Literal["thread"] = "thread"
+    replies: list["Thread"] = []
+
+
+def test_single_model_that_holds_more_of_its_kind_is_documented():
+    manager = ChannelManager(Thread, key_prefix="thread", key_suffix="replies")
+
+    spec = document((create_sse_router(manager, PATH), {}))
+
+    reference = content(spec)["text/event-stream"]["schema"]["$ref"]
+    assert reference == "#/components/schemas/ThreadRepliesEvent"
+    assert spec["components"]["schemas"]["Thread"]["properties"]["replies"]["items"] == {
+        "$ref": "#/components/schemas/Thread"
+    }
+
+
 def test_two_managers_of_one_union_have_components_of_their_own(discussions):
     votes = ChannelManager(DiscussionEvent, key_prefix="vote")
 

@@ -6,7 +6,12 @@ import asyncio
 
 import pytest
 
-from fastapi_sse_channels import DrainingError, InvalidEventError, StreamResetError
+from fastapi_sse_channels import (
+    ConfigurationError,
+    DrainingError,
+    InvalidEventError,
+    StreamResetError,
+)
 
 
 async def texts(events, count):
@@ -23,6 +28,12 @@ async def test_events_are_models_in_order(make_notes):
         await notes.publish("a", "b")
 
         assert await texts(events, 2) == ["a", "b"]
+
+
+async def test_iteration_without_entering_names_the_fix(make_notes):
+    with pytest.raises(ConfigurationError, match=r"use `async with channel\.subscribe"):
+        async for _ in make_notes().manager.channel("1").subscribe():
+            pass
 
 
 async def test_waiting_iteration_is_woken(make_notes):

@@ -80,7 +80,7 @@ class Broker(ABC):
         if namespace in self._claimed:
             msg = (
                 f"two managers on one broker use the keys {namespace}; give them different "
-                "key_prefix or key_suffix"
+                "key_prefix or key_suffix, or use one manager for both"
             )
             raise ConfigurationError(msg)
         self._claimed |= {namespace}

@@ -144,7 +144,10 @@ class MemoryBroker(Broker):
 
     def _check_open(self) -> None:
         if self._closed:
-            msg = "the broker was stopped; start it again, or publish before the app shuts down"
+            msg = (
+                "the broker was stopped with its application; publish before that, or start it "
+                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
+            )
             raise BrokerClosedError(msg)
 
     def _take(self, key: str, retention: Retention, now: float) -> Log:

@@ -61,7 +61,7 @@ def connect(
         random: Returns a number from 0 to 1, for the jitter.
 
     Raises:
-        ConfigurationError: The union cannot work; the message names the fix.
+        ConfigurationError: The union or a policy cannot work; the message names the fix.
     """
     options = Options(
         on_invalid=on_invalid,

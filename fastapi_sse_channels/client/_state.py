@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from typing_extensions import TypeForm
 
+from .._checks import check_choice
 from .._errors import InvalidEventError, StreamResetError
 from .._events import EventSchema
 from .._parser import CommentFrame, EventFrame, Frame, IdFrame, Parser, RetryFrame
@@ -47,6 +48,15 @@ class Options:
     on_status: Callable[[Status], object] | None = None
     stall_timeout: float = DEFAULT_STALL_TIMEOUT
     random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        """Refuse a misspelt policy, which would skip what was to be raised.
+
+        Raises:
+            ConfigurationError: With those there are.
+        """
+        check_choice("on_invalid", self.on_invalid, InvalidPolicy)
+        check_choice("on_unknown", self.on_unknown, InvalidPolicy)
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def connect_sync(
         random: See `connect`.
 
     Raises:
-        ConfigurationError: The union cannot work; the message names the fix.
+        ConfigurationError: The union or a policy cannot work; the message names the fix.
     """
     options = Options(
         on_invalid=on_invalid,

@@ -314,8 +314,13 @@ class SSETestStream(Generic[T]):
                     raise
 
     def _ended(self) -> StreamEndedError:
-        how = f"ended: {self.closed}" if self.closed else "was dropped, or ended without notice"
-        return StreamEndedError(f"the stream {how}", self.received)
+        if self.closed:
+            msg = f"the stream ended: {self.closed}"
+        elif self.status_code:
+            msg = "the stream was dropped, or ended without notice"
+        else:
+            msg = "nothing is open yet; use `async with client.stream(…) as stream:`"
+        return StreamEndedError(msg, self.received)
 
     def _unexpected(self, expected: str, item: T | _Reset | StreamClose) -> UnexpectedEventError:
         what = f"a reset ({item.reason})" if isinstance(item, _Reset) else repr(item)

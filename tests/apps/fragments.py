@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from fastapi_sse_channels import (
     ChannelManager,
@@ -30,8 +30,14 @@ class CommentAdded(BaseModel):
     comment_count: int
 
 
+class DiscussionClosed(BaseModel):
+    type: Literal["discussion-closed"] = "discussion-closed"
+
+
+DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
+
 discussions = ChannelManager(
-    CommentAdded, key_prefix="discussion", event_names="discriminator", retry=100
+    DiscussionEvent, key_prefix="discussion", event_names="discriminator", retry=100
 )
 comments: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -39,7 +45,7 @@ app = FastAPI()
 app.include_router(create_client_router())
 app.include_router(create_sse_router(discussions, "/discussions/{discussion_id}/events"))
 
-DiscussionPublisher = Annotated[Publisher[CommentAdded], Depends(discussions.publisher)]
+DiscussionPublisher = Annotated[Publisher[DiscussionEvent], Depends(discussions.publisher)]
 
 
 def _versions(modules: Path) -> dict[str, Path]:
@@ -78,6 +84,11 @@ async def add_comment(discussion_id: str, text: str, publisher: DiscussionPublis
     comments[discussion_id].append(text)
     event = CommentAdded(comment_count=len(comments[discussion_id]))
     await publisher.publish(discussion_id, event)
+
+
+@app.post("/discussions/{discussion_id}/close", status_code=201)
+async def close_discussion(discussion_id: str, publisher: DiscussionPublisher) -> None:
+    await publisher.publish(discussion_id, DiscussionClosed())
 
 
 @app.get("/discussions/{discussion_id}/sessions")

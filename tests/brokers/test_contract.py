@@ -309,7 +309,7 @@ class TestLife:
         await stopped_broker.start()
         await stopped_broker.stop()
 
-        with pytest.raises(BrokerClosedError):
+        with pytest.raises(BrokerClosedError, match="start it again: `with TestClient"):
             await use(stopped_broker)
 
     async def test_starts_nest(self, stopped_broker):

@@ -65,12 +65,20 @@ createRoot(document.getElementById('root')!).render(
 }
 
 
+README = (CLIENT / "README.md").read_text()
+
+
 def files_of_the_section() -> dict[str, str]:
     """The code blocks that begin with the name of their file."""
-    readme = (CLIENT / "README.md").read_text()
-    section = readme.split("## A typed live list in React")[1].split("\n## ")[0]
+    section = README.split("## A typed live list in React")[1].split("\n## ")[0]
     blocks = re.findall(r"^```\w+\n(?://|#) (\S+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return dict(blocks)
+
+
+def snippets_of_the_other_sections() -> dict[str, str]:
+    """What a reader of the whole page adds to the same application."""
+    blocks = re.findall(r"^```(tsx?)\n((?!// ).*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return {f"src/snippet{number}.{kind}": code for number, (kind, code) in enumerate(blocks)}
 
 
 @pytest.fixture
@@ -156,14 +164,30 @@ async def test_list_is_typed_and_live(*, server, project, develop, run, open_pag
         (await http.delete("/comments/0")).raise_for_status()
         for window in windows:
             await expect(window.locator("li")).to_have_text(["Hi <b>"])
+        (await http.post("/comments", params={"text": "Bye"})).raise_for_status()
+        for window in windows:
+            await expect(window.locator("li")).to_have_text(["Hi <b>", "Bye"])
 
     await asyncio.to_thread(node.terminate)
     await expect(windows[0].get_by_role("status")).to_have_text("reconnecting…")
     await asyncio.to_thread(server, port=node.port)
-    # the memory of the old process is gone, and with it the comment
+    # the memory of the old process is gone, and with it the comments
     for window in windows:
         await expect(window.get_by_role("status")).to_have_text("live", timeout=15_000)
         await expect(window.locator("li")).to_have_count(0)
+
+
+def test_what_the_other_sections_show_compiles_in_the_same_application(server, project, run):
+    node = server()
+    tools = project / "node_modules/.bin"
+    document = f"{node.url}/openapi.json"
+    run(tools / "openapi-typescript", document, "-o", "src/openapi.ts", cwd=project)
+    snippets = snippets_of_the_other_sections()
+    assert len(snippets) == 5
+    for name, code in snippets.items():
+        (project / name).write_text(code)
+
+    run(tools / "tsc", cwd=project)
 
 
 def test_list_that_misreads_an_event_does_not_compile(server, project, run):

@@ -76,6 +76,23 @@ async def test_reset_makes_the_page_fetch_what_it_missed(serve, environment, sho
     await expect(items).to_have_text(["after"])
 
 
+async def test_module_page_shows_nothing_but_counts(serve, environment, show):
+    server = serve("fragments:app", env=environment)
+    page = await show(server.url, "module")
+    await page.evaluate(
+        """shown = []; new MutationObserver(([{target}]) => shown.push(target.textContent))
+        .observe(document.getElementById("count"), {childList: true})"""
+    )
+
+    await comment(server.url, "first")
+    async with httpx2.AsyncClient(base_url=server.url) as http:
+        (await http.post("/discussions/42/close")).raise_for_status()
+    await comment(server.url, "second")
+
+    await expect(page.get_by_role("status")).to_have_text("2")
+    assert set(await page.evaluate("shown")) <= {"1", "2"}
+
+
 async def test_module_page_shows_each_count_and_survives_a_restart(serve, environment, show):
     server = serve("fragments:app", env=environment)
     page = await show(server.url, "module")

@@ -106,6 +106,12 @@ class TestRequest:
         with pytest.raises(ConfigurationError, match="literal field"):
             StreamState(BaseModel, last_event_id=None, options=Options())
 
+    @pytest.mark.parametrize("option", ["on_invalid", "on_unknown"])
+    @pytest.mark.parametrize("policy", ["ignore", "error", None])
+    def test_unknown_policy_is_refused_at_once(self, option, policy):
+        with pytest.raises(ConfigurationError, match=f"{option}=.*; use 'raise' or 'skip'"):
+            Options(**{option: policy})
+
 
 class TestStatus:
     def test_every_change_is_told_once(self, stream):

@@ -89,8 +89,8 @@ class TestOpening:
             async with open_notes("/foreign"):
                 pass
 
-    async def test_stream_that_was_never_entered_is_over(self, open_notes):
-        with pytest.raises(StreamEndedError):
+    async def test_stream_that_was_never_entered_is_over_and_names_the_fix(self, open_notes):
+        with pytest.raises(StreamEndedError, match=r"use `async with client\.stream"):
             await open_notes().next()
 
 

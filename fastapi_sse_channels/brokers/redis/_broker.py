@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..._checks import check_choice
 from ..._errors import (
     BrokerClosedError,
     BrokerError,
@@ -65,11 +66,13 @@ class RedisBroker(Broker):
             connect: Makes the connections instead of `url`.
 
         Raises:
-            ConfigurationError: The URL is not one of Redis, or the namespace is empty.
+            ConfigurationError: The URL is not one of Redis, the namespace is empty, or `follow`
+                is not known.
         """
         if not namespace:
             msg = "namespace is empty; name the application, such as 'shop'"
             raise ConfigurationError(msg)
+        check_choice("follow", follow, Follow)
         self._follow: Follow = follow
         self._publish_timeout = publish_timeout
         self._start_timeout = start_timeout
@@ -263,12 +266,16 @@ class RedisBroker(Broker):
         if self._node is not None:
             return self._node
         if self._is_closed:
-            msg = f"{self!r} was stopped; publish before the application shuts down"
+            msg = (
+                f"{self!r} was stopped with its application; publish before that, or start it "
+                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
+            )
             raise BrokerClosedError(msg)
         msg = (
             f"{self!r} was not started. Include the router made by create_sse_router in the "
-            "application itself (the lifespan of a router inside another router, or of a mounted "
-            "application, is never run), or use FastAPI(lifespan=sse_lifespan(manager))"
+            "application itself (the lifespan of a mounted application is never run, nor that of a "
+            "router that another one includes after it was included itself), or use "
+            "FastAPI(lifespan=sse_lifespan(manager))"
         )
         raise BrokerNotStartedError(msg)
 

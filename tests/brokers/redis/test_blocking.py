@@ -21,6 +21,7 @@ from fastapi_sse_channels import (
     SyncPublisher,
 )
 from fastapi_sse_channels._wire import data_of
+from fastapi_sse_channels.brokers.redis import RedisBroker
 
 LOG = "sse:log:{note:1:events}"
 
@@ -160,6 +161,17 @@ def test_invalid_event_is_refused_before_redis(server, make_publisher, event):
 def test_broker_that_cannot_work_is_refused(make_publisher, broker, match):
     with pytest.raises(ConfigurationError, match=match):
         make_publisher(broker)
+
+
+@pytest.mark.parametrize("broker", [None, RedisBroker()])
+def test_broker_that_is_no_address_is_refused(broker):
+    with pytest.raises(ConfigurationError, match="no address of a server; use broker='redis://"):
+        SyncPublisher(Note, broker=broker, key_prefix="note")
+
+
+def test_number_that_cannot_work_is_refused_by_name(make_publisher):
+    with pytest.raises(ConfigurationError, match="history_size=0 must be a number greater than 0"):
+        make_publisher(history_size=0)
 
 
 class TestFailing:

@@ -223,6 +223,11 @@ class TestStarting:
         with pytest.raises(ConfigurationError, match="name the application"):
             RedisBroker(namespace="")
 
+    @pytest.mark.parametrize("follow", ["channels", "Pattern", None])
+    def test_unknown_way_to_follow_is_refused(self, follow):
+        with pytest.raises(ConfigurationError, match="use 'pattern' or 'channel'"):
+            RedisBroker(follow=follow)
+
     def test_password_is_never_shown(self):
         broker = RedisBroker("redis://user:secret@example.com:1/2")
 

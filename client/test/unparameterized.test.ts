@@ -1,13 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it, onTestFinished } from "vitest";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const readme = readFileSync(join(root, "README.md"), "utf8");
-// those that begin with a file name belong to an application of their own
-const snippets = [...readme.matchAll(/^```(tsx?)\n((?!\/\/ ).*?)^```$/gms)];
 
 /** What an application that uses the package in place of its forerunner would write. */
 const unparameterized = `
@@ -33,21 +30,12 @@ export function useDiscussion(id: string) {
 }
 `;
 
-it("compiles as an application would", () => {
-  expect(snippets).toHaveLength(5);
-  const directory = mkdtempSync(join(root, ".readme-"));
+it("compiles without a type of the events", () => {
+  const directory = mkdtempSync(join(root, ".unparameterized-"));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  copyFileSync(join(root, "test/openapi.ts"), join(directory, "openapi.ts"));
-  const files = [...snippets, ["", "ts", unparameterized]].map(([, kind, code], index) => {
-    const file = `snippet-${index}.${kind}`;
-    writeFileSync(join(directory, file), code!);
-    return file;
-  });
-  const paths = {
-    "fastapi-sse-channels": ["../src/index.ts"],
-    "fastapi-sse-channels/react": ["../src/react.ts"],
-    "fastapi-sse-channels/shared": ["../src/shared.ts"],
-  };
+  const files = ["hooks.ts"];
+  writeFileSync(join(directory, "hooks.ts"), unparameterized);
+  const paths = { "fastapi-sse-channels/react": ["../src/react.ts"] };
   const options = { compilerOptions: { paths }, extends: "../tsconfig.json", files, include: [] };
   writeFileSync(join(directory, "tsconfig.json"), JSON.stringify(options));
   writeFileSync(join(directory, "package.json"), '{ "type": "module" }');

@@ -1,0 +1,63 @@
+"""Arguments that would do something else than they say, or nothing, are refused by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_args
+
+from ._errors import ConfigurationError
+
+
+def check_positive(**values: object) -> None:
+    """Refuse what is no number greater than 0.
+
+    Raises:
+        ConfigurationError: One of them.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not value > 0:
+            msg = f"{name}={value!r} must be a number greater than 0"
+            raise ConfigurationError(msg)
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Refuse what is none of the values of a `Literal`.
+
+    Raises:
+        ConfigurationError: With the values there are.
+    """
+    if value not in get_args(choices):
+        known = " or ".join(map(repr, get_args(choices)))
+        msg = f"{name}={value!r} is not known; use {known}"
+        raise ConfigurationError(msg)
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        ConfigurationError: With what to pass.
+    """
+    if not callable(value):
+        msg = f"{name}={value!r} cannot be called; pass a function, without Depends()"
+        raise ConfigurationError(msg)
+
+
+def check_hook(name: str, hook: Any) -> None:
+    """Refuse what cannot be called with a session, or would only begin to iterate.
+
+    Raises:
+        ConfigurationError: With how it is called.
+    """
+    check_callable(name, hook)
+    how = f"{name} is called with the session, and has no dependencies of its own"
+    if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+        raise ConfigurationError(f"{how}; {hook!r} yields")
+    try:
+        signature = inspect.signature(hook)
+    except ValueError:  # builtins may have none
+        return
+    try:
+        signature.bind("session")
+    except TypeError as error:
+        raise ConfigurationError(f"{how}; {hook!r}: {error}") from error

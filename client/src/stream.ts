@@ -62,6 +62,9 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
   let lastByte = 0;
   let notBefore = 0;
   let wasOpen = config.continues ?? false;
+  // a stream began anew, and nothing has followed: there is nothing yet that a new one could miss,
+  // for it brings the initial event that this one still owed
+  let awaitsInitial = false;
   // the attempt in charge; whatever an earlier one still brings is ignored
   let attempt: AbortController | undefined;
   let timer: unknown;
@@ -90,7 +93,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     const controller = (attempt = new AbortController());
     unwatch ??= watchPage({ wake, hide, show });
     sentId = lastEventId;
-    resumable = wasOpen || sentId !== "";
+    resumable = !awaitsInitial && (wasOpen || sentId !== "");
     resetTold = false;
     lastByte = clock.now();
     watchForStall();
@@ -203,7 +206,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     // without a word of the server, an id that was sent is taken as honoured
     if (status.state !== "open") opened(sentId !== "");
     tellReset();
-    resetTold = false;
+    resetTold = awaitsInitial = false;
     if (frame.type === "event") deliver(frame.data, { id: frame.id, name: frame.event });
   };
 
@@ -226,9 +229,11 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
       // pings may be switched off, and then silence proves nothing
       if (ping !== undefined) stall = ping ? ping * 3000 : Infinity;
       watchForStall();
-      opened(content.resumed === true);
+      awaitsInitial = content.resumed !== true;
+      opened(!awaitsInitial);
     } else if (name === "stream-reset") {
       if (status.state !== "open") opened(false);
+      awaitsInitial = true;
       if (!resetTold) listener.reset(content.reason ?? "unresumed");
       resetOwed = resetTold = false;
     } else if (name === "stream-close") {

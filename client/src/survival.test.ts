@@ -125,6 +125,81 @@ const rows: Record<string, Row> = {
     asked: ["", "c1"],
   },
 
+  // -- the initial event is lost -------------------------------------------------------------
+  "an end before the initial event, twice": {
+    server: [
+      streamAndEnd(open({ id: "c0~" })),
+      streamAndEnd(open({ id: "c3~" })),
+      stream(open({ id: "c5~" }), event("c5", "state")),
+    ],
+    told: [
+      "open",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "state",
+    ],
+    asked: ["", "c0~", "c3~"],
+  },
+  "an end before the initial event that follows a reset": {
+    server: [
+      streamAndEnd(open(), one),
+      streamAndEnd(open({ id: "d0~" }) + reset("d0~", "epoch")),
+      stream(open({ id: "d2~" }), event("d2", "state")),
+    ],
+    told: [
+      "open",
+      1,
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "reset epoch",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "state",
+    ],
+    asked: ["", "c1", "d0~"],
+  },
+  "an end before the initial event that follows a reset in mid-stream": {
+    server: [
+      streamAndEnd(open(), one, reset("c9~", "slow")),
+      stream(open({ id: "c9~" }), event("c9", "state")),
+    ],
+    told: ["open", 1, "reset slow", "waiting 75 (end)", "connecting", "open", "state"],
+    asked: ["", "c9~"],
+  },
+  "an end between two initial events": {
+    server: [
+      streamAndEnd(open({ id: "c0~" }), "data: 1\n\n"),
+      stream(open({ id: "c0~" }), "data: 1\n\n", event("c0", 2)),
+    ],
+    told: ["open", 1, "waiting 75 (end)", "connecting", "open", "reset unresumed", 1, 2],
+    asked: ["", "c0~"],
+  },
+  ...each(["a resumed stream", "a stream with a ping"], (first) => [
+    `an end of ${first}, and none that resumes`,
+    {
+      server: [
+        streamAndEnd(first === "a resumed stream" ? open({ resumed: true }) : `${open()}:\n\n`),
+        stream(open({ id: "d0" }), event("d1", 1)),
+      ],
+      options: first === "a resumed stream" ? { lastEventId: "c0" } : {},
+      told: [
+        first === "a resumed stream" ? "open, resumed" : "open",
+        "waiting 75 (end)",
+        "connecting",
+        "open",
+        "reset unresumed",
+        1,
+      ],
+      asked: [first === "a resumed stream" ? "c0" : "", "c0"],
+    },
+  ]),
+
   // -- the server answers something else -----------------------------------------------------
   "503 for ever": {
     server: [status(503)],

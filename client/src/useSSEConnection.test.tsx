@@ -93,7 +93,11 @@ describe("useSSEConnection", () => {
   });
 
   it("tells of resets and errors", async () => {
-    const server = await serve(streamAndEnd(open()), status(503), stream(open(), close("ended", false)));
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      status(503),
+      stream(open(), close("ended", false)),
+    );
     const onReset = vi.fn();
     const onError = vi.fn();
     const { result } = render(connection, { endpoint: server.origin, onReset, onError });

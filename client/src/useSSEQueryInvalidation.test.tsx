@@ -170,7 +170,10 @@ it("fetches again what it missed while another component held the stream", async
 });
 
 it("fetches everything after a reset when a function cannot say what", async () => {
-  const server = await serve(streamAndEnd(open()), stream(open({ resumed: false })));
+  const server = await serve(
+    streamAndEnd(open(), event("c1", added("1"))),
+    stream(open({ resumed: false })),
+  );
   const comments = renderComments({ endpoint: server.origin, queryKeys: () => [] });
   await comments.loaded();
   await until(() => expect(counts(comments)).toEqual([2, 2]));

@@ -196,10 +196,10 @@ class SyncConnection(BaseConnection[T]):
             chunk = next(chunks, b"")
         except TRANSIENT as error:
             failure = error
-        has_stalled = self._watchdog.rest()
+        self._watchdog.rest()
         if chunk:
             self._state.feed(chunk)
-        elif has_stalled:
+        elif self._watchdog.has_cut(response):
             self._lose("stall")
         elif failure is not None:
             self._lose("network", failure)

@@ -39,9 +39,16 @@ export function connect<TEvent = AnyEvent>(
       for (const queue of queues) queue.push(event as TEvent);
     },
     status(status) {
-      if (closed && status.state !== "closed") return;
+      if (closed && (status.state !== "closed" || told?.state === "closed")) return;
+      if (status.state === "closed") {
+        endQueues(status.reason);
+        // a signal may outlive many streams, and must not collect those that have ended
+        signal?.removeEventListener("abort", close);
+      } else {
+        if (signal?.aborted) return close();
+        signal?.addEventListener("abort", close);
+      }
       told = status;
-      if (status.state === "closed") endQueues(status.reason);
       safely(() => onStatus?.(status));
     },
     reset(reason) {
@@ -61,7 +68,6 @@ export function connect<TEvent = AnyEvent>(
   const close = () => {
     if (closed) return;
     closed = true;
-    signal?.removeEventListener("abort", close);
     lease?.release();
     if (told?.state !== "closed") listener.status(CLOSED);
   };

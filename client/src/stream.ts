@@ -46,7 +46,7 @@ export interface StreamConfig {
 /** Until the server says otherwise. Milliseconds. */
 const DEFAULT_RETRY = 2000;
 
-/** Three pings of the default interval of 15 s. Milliseconds. */
+/** Three pings of the default interval of 15 s; until a stream is open it sends none. Milliseconds. */
 const DEFAULT_STALL = 45_000;
 
 const RETRYABLE = new Set([408, 425, 429]);
@@ -95,6 +95,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     sentId = lastEventId;
     resumable = !awaitsInitial && (wasOpen || sentId !== "");
     resetTold = false;
+    stall = DEFAULT_STALL;
     lastByte = clock.now();
     watchForStall();
     void run(controller);
@@ -149,7 +150,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     try {
       let response = await request(controller.signal);
       if (inCharge() && isDenied(response) && typeof config.headers === "function") {
-        void response.body?.cancel();
+        response.body?.cancel().catch(() => {});
         response = await request(controller.signal);
       }
       if (!inCharge()) return;
@@ -217,17 +218,13 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
   };
 
   const control = (name: string, data: string) => {
-    const content = (parse(data) ?? {}) as {
-      resumed?: boolean;
-      ping_interval?: number | null;
-      reason?: string;
-      reconnect?: boolean;
-    };
+    const content = readControl(data);
     if (name === "stream-open") {
       failures = 0;
       const { ping_interval: ping } = content;
       // pings may be switched off, and then silence proves nothing
-      if (ping !== undefined) stall = ping ? ping * 3000 : Infinity;
+      if (ping === null) stall = Infinity;
+      else if (ping && ping > 0) stall = ping * 3000;
       watchForStall();
       awaitsInitial = content.resumed !== true;
       opened(!awaitsInitial);
@@ -298,6 +295,22 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
       if (status.state !== "closed") close("caller");
     },
   };
+}
+
+interface Control {
+  readonly resumed?: boolean;
+  readonly ping_interval?: number | null;
+  readonly reason?: string;
+  readonly reconnect?: boolean;
+}
+
+/** What a control frame says; one of a later protocol may hold anything. */
+function readControl(data: string): Control {
+  try {
+    return JSON.parse(data) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function isDenied({ status }: Response): boolean {

@@ -383,6 +383,11 @@ const rows: Record<string, Row> = {
     told: ["open", [1, "a\nb"]],
     asked: [""],
   },
+  "control frames of a later protocol": {
+    server: [stream(open(), "event: stream-later\ndata: no JSON\n\n", one)],
+    told: ["open", 1],
+    asked: [""],
+  },
   "an event that is no JSON": {
     server: [stream(open(), "id: c1\ndata: {oops\n\n", event("c2", 2))],
     told: ["open", "error json", 2],
@@ -441,6 +446,41 @@ const rows: Record<string, Row> = {
     ],
     asked: ["", ""],
   },
+  ...each(["no pings", "quick pings"], (pings) => [
+    `a response that never begins, after a stream with ${pings}`,
+    {
+      server: [streamAndEnd(open({ ping: pings === "no pings" ? null : 0.1 }), one), () => {}, resumed],
+      told: [
+        "open",
+        1,
+        "waiting 75 (end)",
+        "connecting",
+        ({ clock }) => clock.advance(44_999),
+        ({ clock }) => clock.advance(1),
+        "error stall",
+        "waiting 150 (stall)",
+        "connecting",
+        "open, resumed",
+        2,
+      ],
+      asked: ["", "c1", "c1"],
+    },
+  ]),
+  ...each(["-1", "0", '"x"'], (ping) => [
+    `a ping interval of ${ping}, which says nothing`,
+    {
+      server: [stream(`event: stream-open\ndata: {"ping_interval":${ping}}\n\n`, one)],
+      told: [
+        "open",
+        1,
+        ({ clock }) => clock.advance(44_999),
+        ({ clock }) => clock.advance(1),
+        "error stall",
+        "waiting 1500 (stall)",
+      ],
+      asked: [""],
+    },
+  ]),
   "a network that is back": {
     server: [stream(open(), one), resumed],
     told: ["open", 1, ({ page }) => page.online(), "connecting", "open, resumed", 2],

@@ -33,6 +33,8 @@ UNAUTHORIZED = frozenset({401, 403})
 
 _DEFAULT_RETRY = 2.0
 _PINGS_BEFORE_STALL = 3
+# What is longer is no limit; waiting has its own.
+_LONGEST_STALL = 86_400.0 * 365
 _RETRYABLE = frozenset({408, 425, 429})
 _OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
 _CONTROL_PREFIX = "stream-"
@@ -102,7 +104,8 @@ class StreamState(Generic[T]):
     @property
     def stall_after(self) -> float | None:
         """Seconds without a byte after which to give the socket up; `None` for never."""
-        return self._attempt.stall_after
+        limit = self._attempt.stall_after
+        return None if limit is None or limit > _LONGEST_STALL else limit
 
     @property
     def is_closed(self) -> bool:
@@ -333,7 +336,7 @@ def _is_preamble(frame: Frame) -> bool:
 def _json_object(data: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

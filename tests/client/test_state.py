@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Annotated, Literal
 
 import pytest
@@ -259,6 +260,12 @@ class TestStall:
 
         assert stream.state.stall_after == 45
 
+    def test_limit_that_no_wait_can_last_is_none(self, stream):
+        stream.attempt(resumed=True, ping="1e300")
+
+        assert stream.state.stall_after is None
+        assert Stream(stall_timeout=math.inf).state.stall_after is None
+
     def test_next_attempt_begins_without_a_known_interval(self, stream):
         stream.attempt(resumed=True, ping="0.1")
         stream.state.lose("stall")
@@ -491,7 +498,11 @@ class TestPolicy:
             stream.state.take()
         assert stream.take_all() == [Added(count=2)]
 
-    @pytest.mark.parametrize("block", [invalid, "data: not json", "data: [1]", "data: {}"])
+    @pytest.mark.parametrize(
+        "block",
+        [invalid, "data: not json", "data: [1]", "data: {}", "data: " + "[" * 100_000],
+        ids=["invalid", "no json", "no object", "no name", "nested"],
+    )
     def test_invalid_event_is_an_error_and_taking_goes_on(self, block):
         stream = self.opened()
         stream.send(block)

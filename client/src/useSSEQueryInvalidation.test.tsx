@@ -169,6 +169,29 @@ it("fetches again what it missed while another component held the stream", async
   expect(server.visits).toHaveLength(1);
 });
 
+it("fetches again what was cached before it listened with other headers", async () => {
+  const server = await serve(stream(open()));
+  const fetches = vi.fn(async () => fetches.mock.calls.length);
+  const { client, result, rerender } = render(
+    (tenant: string) => {
+      useSSEQueryInvalidation<any>({
+        endpoint: server.origin,
+        headers: { "X-Tenant": tenant },
+        queryKeys: [["shown"]],
+      });
+      return useQuery({ queryKey: ["shown"], queryFn: fetches, staleTime: Infinity }).data;
+    },
+    "1" as string,
+  );
+  await until(() => expect(result.current).toBe(1));
+  await until(() => expect(server.open).toBe(1));
+  const { dataUpdatedAt } = client.getQueryState(["shown"])!;
+  await until(() => expect(Date.now()).toBeGreaterThan(dataUpdatedAt));
+  rerender("2");
+  await until(() => expect(result.current).toBe(2));
+  expect(server.visits).toHaveLength(2);
+});
+
 it("fetches everything after a reset when a function cannot say what", async () => {
   const server = await serve(
     streamAndEnd(open(), event("c1", added("1"))),

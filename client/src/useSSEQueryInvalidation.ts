@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import { createRounds, olderThan, type Rounds } from "./invalidation.js";
 import type { AnyEvent } from "./types.js";
 import {
+  streamOf,
   useLatest,
   useSSEConnection,
   type SSEConnection,
@@ -51,7 +52,6 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   const rounds = useRef<Rounds>(null);
   // when the hook began to wait for its first look at a stream; null once it has had it
   const began = useRef<number>(null);
-  const { endpoint, enabled, share, user } = options;
 
   // both before the connection's effect, which uses them
   useEffect(() => {
@@ -61,7 +61,7 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   }, [client]);
   useEffect(() => {
     began.current = Date.now();
-  }, [client, endpoint, enabled, share, user]);
+  }, [client, ...streamOf(options)]);
 
   return useSSEConnection<TEvent>({
     ...options,

@@ -1,4 +1,4 @@
-import type { StreamError } from "./errors.js";
+import { StreamError, type StreamErrorType } from "./errors.js";
 import { createQueue, type Queue } from "./queue.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
 import type { Listener, StreamConfig } from "./stream.js";
@@ -60,8 +60,14 @@ export function connect<TEvent = AnyEvent>(
     },
   };
 
+  const failureOf = (reason: string) => {
+    const type = FAILURES.get(reason);
+    // a tab that follows is not told the error
+    return type && (failure ?? new StreamError(type, `${config.url} is closed: ${reason}`));
+  };
+
   const endQueues = (reason: string) => {
-    for (const queue of queues) queue.end(FAILURES.has(reason) ? failure : undefined);
+    for (const queue of queues) queue.end(failureOf(reason));
     queues.clear();
   };
 
@@ -100,7 +106,7 @@ export function connect<TEvent = AnyEvent>(
     [Symbol.asyncIterator]() {
       const queue = createQueue<TEvent>(close);
       const { status } = this;
-      if (status.state === "closed") queue.end(FAILURES.has(status.reason) ? failure : undefined);
+      if (status.state === "closed") queue.end(failureOf(status.reason));
       else queues.add(queue);
       return queue;
     },
@@ -110,7 +116,11 @@ export function connect<TEvent = AnyEvent>(
 const CLOSED: Status = { state: "closed", reason: "caller" };
 
 /** Ends that a `for await` loop must not take for the end of the events. */
-const FAILURES = new Set(["unauthorized", "refused", "content-type"]);
+const FAILURES = new Map<string, StreamErrorType>([
+  ["unauthorized", "http"],
+  ["refused", "http"],
+  ["content-type", "content-type"],
+]);
 
 const systemClock: Clock = {
   now: () => Date.now(),

@@ -102,6 +102,16 @@ describe("tabs of one user", () => {
     expect(server.visits).toHaveLength(2);
   });
 
+  it("all throw in their loops when the server refuses", async () => {
+    const server = await serve(status(401));
+    const all = [record(server.origin), record(server.origin)];
+    for (const { connection } of all) {
+      const next = connection[Symbol.asyncIterator]().next();
+      await expect(next).rejects.toMatchObject({ type: "http" });
+    }
+    expect(server.visits).toHaveLength(1);
+  });
+
   it("can be revived after a refusal", async () => {
     const server = await serve(status(401), stream(open(), event("c1", 1)));
     const one = record(server.origin);
@@ -218,6 +228,20 @@ describe("a following tab", () => {
       await until(() => expect(tab.resets).toEqual(["gap"]));
       expect(tab.events).toEqual(["c1"]);
       expect(tab.connection.lastEventId).toBe("c2");
+      stop();
+    });
+
+    it("tells a gap no sooner than the leader is connected", async () => {
+      const { tab, channel, welcome, greeted, stop } = await returning();
+      channel.postMessage({ kind: "welcome", status: { state: "connecting" }, id: "", missed: [] });
+      await until(() => expect(tab.connection.status.state).toBe("connecting"));
+      expect(tab.resets).toEqual([]);
+      const opened = { state: "open", resumed: false };
+      channel.postMessage({ kind: "status", status: opened, id: "c9", after: "" });
+      await greeted(2, "c1");
+      welcome("c9");
+      await until(() => expect(tab.resets).toEqual(["gap"]));
+      expect(tab.connection.lastEventId).toBe("c9");
       stop();
     });
 

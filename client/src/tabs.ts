@@ -119,9 +119,11 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       const { id, missed } = message;
       setStatus(message.status);
       if (behind) {
-        behind = false;
         missed.forEach(followEvent);
-        if (lastEventId !== id && !told.has(id)) reset("gap", id);
+        behind = lastEventId !== id && !told.has(id);
+        // not before the leader is connected: what is loaded upon a gap would be older than its
+        // stream, with a hole between the two
+        if (behind && message.status.state === "open") reset("gap", id);
       }
       lastEventId ||= id;
     }

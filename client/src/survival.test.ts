@@ -20,13 +20,19 @@ import {
   streamAndEnd,
   typed,
   type Answer,
+  type ScriptedServer,
   type Visit,
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
 import type { ConnectOptions, Status } from "./types.js";
 
-type Happening = (world: { page: FakePage; clock: ManualClock }) => void;
+interface World {
+  readonly page: FakePage;
+  readonly clock: ManualClock;
+  readonly server: ScriptedServer;
+}
+type Happening = (world: World) => void | Promise<void>;
 
 interface Row {
   /** What the server answers, one request after the other; the last answer again and again. */
@@ -455,6 +461,7 @@ const rows: Record<string, Row> = {
         1,
         "waiting 75 (end)",
         "connecting",
+        ({ server }) => until(() => expect(server.visits).toHaveLength(2)),
         ({ clock }) => clock.advance(44_999),
         ({ clock }) => clock.advance(1),
         "error stall",
@@ -539,7 +546,7 @@ describe("a stream meets", () => {
     await until(() => expect(server.visits).not.toEqual([]));
     for (const item of told) {
       if (typeof item === "function") {
-        item({ page, clock });
+        await item({ page, clock, server });
         continue;
       }
       count++;

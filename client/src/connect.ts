@@ -152,7 +152,8 @@ function shareOf({ share = "page", user }: SharingOptions): Share {
   return share;
 }
 
-function safely(callback: () => void): void {
+/** Calls a function of the caller's; what it throws is reported as uncaught. */
+export function safely(callback: () => void): void {
   try {
     callback();
   } catch (error) {

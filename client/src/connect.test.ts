@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, it, vi } from "vitest";
 import { createClock } from "../test/clock.js";
 import { record } from "../test/recorder.js";
@@ -258,6 +259,15 @@ describe("waiting", () => {
   });
 });
 
+it("does not mind that the body of a 401 breaks off", async () => {
+  const broken = new ReadableStream({ start: (controller) => controller.error(new Error("gone")) });
+  const request = vi.fn<typeof fetch>(fetch);
+  request.mockResolvedValueOnce(new Response(broken, { status: 401 }));
+  const server = await serve(stream(open()));
+  const { connection } = record(server.origin, { fetch: request, headers: () => ({}) });
+  await until(() => expect(connection.status.state).toBe("open"));
+});
+
 describe("a silent socket", () => {
   it("is given up after three pings", async () => {
     const server = await serve(
@@ -341,6 +351,13 @@ describe("ending", () => {
     expect(server.visits).toHaveLength(1);
   });
 
+  it("tells so once when closed in the callback that tells of a refusal", async () => {
+    const server = await serve(status(404));
+    const recorded = record(server.origin, { onError: () => recorded.connection.close() });
+    await until(() => expect(recorded.errors).toHaveLength(1));
+    expect(recorded.course).toEqual(["closed:caller"]);
+  });
+
   it("stops in a callback, before the rest of what was read", async () => {
     const server = await serve(stream(open() + event("c1", 1) + event("c2", 2)));
     const recorded = record(server.origin, { onEvent: () => recorded.connection.close() });
@@ -421,6 +438,13 @@ describe("for await", () => {
     const seen: unknown[] = [];
     for await (const event of connect(server.origin, { share: false })) seen.push(event);
     expect(seen).toEqual([1]);
+  });
+
+  it("leaves no trace on a signal that outlives it", async () => {
+    const server = await serve(status(204));
+    const { signal } = new AbortController();
+    for await (const _ of connect(server.origin, { share: false, signal }));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("ends when its signal is aborted", async () => {

@@ -1,4 +1,4 @@
-import type { StreamError } from "./errors.js";
+import { StreamError, type StreamErrorType } from "./errors.js";
 import { createQueue, type Queue } from "./queue.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
 import type { Listener, StreamConfig } from "./stream.js";
@@ -39,9 +39,16 @@ export function connect<TEvent = AnyEvent>(
       for (const queue of queues) queue.push(event as TEvent);
     },
     status(status) {
-      if (closed && status.state !== "closed") return;
+      if (closed && (status.state !== "closed" || told?.state === "closed")) return;
+      if (status.state === "closed") {
+        endQueues(status.reason);
+        // a signal may outlive many streams, and must not collect those that have ended
+        signal?.removeEventListener("abort", close);
+      } else {
+        if (signal?.aborted) return close();
+        signal?.addEventListener("abort", close);
+      }
       told = status;
-      if (status.state === "closed") endQueues(status.reason);
       safely(() => onStatus?.(status));
     },
     reset(reason) {
@@ -53,15 +60,20 @@ export function connect<TEvent = AnyEvent>(
     },
   };
 
+  const failureOf = (reason: string) => {
+    const type = FAILURES.get(reason);
+    // a tab that follows is not told the error
+    return type && (failure ?? new StreamError(type, `${config.url} is closed: ${reason}`));
+  };
+
   const endQueues = (reason: string) => {
-    for (const queue of queues) queue.end(FAILURES.has(reason) ? failure : undefined);
+    for (const queue of queues) queue.end(failureOf(reason));
     queues.clear();
   };
 
   const close = () => {
     if (closed) return;
     closed = true;
-    signal?.removeEventListener("abort", close);
     lease?.release();
     if (told?.state !== "closed") listener.status(CLOSED);
   };
@@ -94,7 +106,7 @@ export function connect<TEvent = AnyEvent>(
     [Symbol.asyncIterator]() {
       const queue = createQueue<TEvent>(close);
       const { status } = this;
-      if (status.state === "closed") queue.end(FAILURES.has(status.reason) ? failure : undefined);
+      if (status.state === "closed") queue.end(failureOf(status.reason));
       else queues.add(queue);
       return queue;
     },
@@ -104,7 +116,11 @@ export function connect<TEvent = AnyEvent>(
 const CLOSED: Status = { state: "closed", reason: "caller" };
 
 /** Ends that a `for await` loop must not take for the end of the events. */
-const FAILURES = new Set(["unauthorized", "refused", "content-type"]);
+const FAILURES = new Map<string, StreamErrorType>([
+  ["unauthorized", "http"],
+  ["refused", "http"],
+  ["content-type", "content-type"],
+]);
 
 const systemClock: Clock = {
   now: () => Date.now(),
@@ -136,7 +152,8 @@ function shareOf({ share = "page", user }: SharingOptions): Share {
   return share;
 }
 
-function safely(callback: () => void): void {
+/** Calls a function of the caller's; what it throws is reported as uncaught. */
+export function safely(callback: () => void): void {
   try {
     callback();
   } catch (error) {

@@ -69,6 +69,30 @@ describe("equal streams", () => {
     expect(one.events).toEqual([]);
   });
 
+  it("are one again when a reader has revived them", async () => {
+    const server = await serve(status(401), stream(open()));
+    const one = record(server.origin, page);
+    await until(() => expect(one.connection.status.state).toBe("closed"));
+    one.connection.reconnect();
+    await until(() => expect(one.connection.status.state).toBe("open"));
+    const two = record(server.origin, page);
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    expect(server.visits).toHaveLength(2);
+  });
+
+  it("leave alone a reader whose signal was aborted before another revived them", async () => {
+    const server = await serve(status(401), stream(open(), event("c1", 1)));
+    const controller = new AbortController();
+    const one = record(server.origin, { ...page, signal: controller.signal });
+    const two = record(server.origin, page);
+    await until(() => expect(two.connection.status.state).toBe("closed"));
+    controller.abort();
+    two.connection.reconnect();
+    await until(() => expect(two.events).toEqual([1]));
+    expect(one.course).toEqual(["closed:unauthorized"]);
+    expect(one.events).toEqual([]);
+  });
+
   it("are equal by the address they lead to", async () => {
     const server = await serve(stream(open()));
     record(server.origin, page);

@@ -55,8 +55,9 @@ function openShared(config: StreamConfig, key: string, open: typeof openStream):
     reset: (reason) => tell((listener) => listener.reset(reason)),
     error: (error) => tell((listener) => listener.error(error)),
     status(status) {
-      // whoever connects after the end starts anew
+      // whoever connects after the end starts anew, unless a reader has revived this one
       if (status.state === "closed") forget(key, shared);
+      else if (!streams.has(key)) streams.set(key, shared);
       tell((listener) => listener.status(status));
     },
   });

@@ -46,7 +46,7 @@ export interface StreamConfig {
 /** Until the server says otherwise. Milliseconds. */
 const DEFAULT_RETRY = 2000;
 
-/** Three pings of the default interval of 15 s. Milliseconds. */
+/** Three pings of the default interval of 15 s; until a stream is open it sends none. Milliseconds. */
 const DEFAULT_STALL = 45_000;
 
 const RETRYABLE = new Set([408, 425, 429]);
@@ -62,6 +62,9 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
   let lastByte = 0;
   let notBefore = 0;
   let wasOpen = config.continues ?? false;
+  // a stream began anew, and nothing has followed: there is nothing yet that a new one could miss,
+  // for it brings the initial event that this one still owed
+  let awaitsInitial = false;
   // the attempt in charge; whatever an earlier one still brings is ignored
   let attempt: AbortController | undefined;
   let timer: unknown;
@@ -90,8 +93,9 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     const controller = (attempt = new AbortController());
     unwatch ??= watchPage({ wake, hide, show });
     sentId = lastEventId;
-    resumable = wasOpen || sentId !== "";
+    resumable = !awaitsInitial && (wasOpen || sentId !== "");
     resetTold = false;
+    stall = DEFAULT_STALL;
     lastByte = clock.now();
     watchForStall();
     void run(controller);
@@ -146,7 +150,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     try {
       let response = await request(controller.signal);
       if (inCharge() && isDenied(response) && typeof config.headers === "function") {
-        void response.body?.cancel();
+        response.body?.cancel().catch(() => {});
         response = await request(controller.signal);
       }
       if (!inCharge()) return;
@@ -203,7 +207,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
     // without a word of the server, an id that was sent is taken as honoured
     if (status.state !== "open") opened(sentId !== "");
     tellReset();
-    resetTold = false;
+    resetTold = awaitsInitial = false;
     if (frame.type === "event") deliver(frame.data, { id: frame.id, name: frame.event });
   };
 
@@ -214,21 +218,19 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
   };
 
   const control = (name: string, data: string) => {
-    const content = (parse(data) ?? {}) as {
-      resumed?: boolean;
-      ping_interval?: number | null;
-      reason?: string;
-      reconnect?: boolean;
-    };
+    const content = readControl(data);
     if (name === "stream-open") {
       failures = 0;
       const { ping_interval: ping } = content;
       // pings may be switched off, and then silence proves nothing
-      if (ping !== undefined) stall = ping ? ping * 3000 : Infinity;
+      if (ping === null) stall = Infinity;
+      else if (ping && ping > 0) stall = ping * 3000;
       watchForStall();
-      opened(content.resumed === true);
+      awaitsInitial = content.resumed !== true;
+      opened(!awaitsInitial);
     } else if (name === "stream-reset") {
       if (status.state !== "open") opened(false);
+      awaitsInitial = true;
       if (!resetTold) listener.reset(content.reason ?? "unresumed");
       resetOwed = resetTold = false;
     } else if (name === "stream-close") {
@@ -293,6 +295,22 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
       if (status.state !== "closed") close("caller");
     },
   };
+}
+
+interface Control {
+  readonly resumed?: boolean;
+  readonly ping_interval?: number | null;
+  readonly reason?: string;
+  readonly reconnect?: boolean;
+}
+
+/** What a control frame says; one of a later protocol may hold anything. */
+function readControl(data: string): Control {
+  try {
+    return JSON.parse(data) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function isDenied({ status }: Response): boolean {

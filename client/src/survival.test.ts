@@ -20,13 +20,19 @@ import {
   streamAndEnd,
   typed,
   type Answer,
+  type ScriptedServer,
   type Visit,
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
 import type { ConnectOptions, Status } from "./types.js";
 
-type Happening = (world: { page: FakePage; clock: ManualClock }) => void;
+interface World {
+  readonly page: FakePage;
+  readonly clock: ManualClock;
+  readonly server: ScriptedServer;
+}
+type Happening = (world: World) => void | Promise<void>;
 
 interface Row {
   /** What the server answers, one request after the other; the last answer again and again. */
@@ -124,6 +130,81 @@ const rows: Record<string, Row> = {
     told: ["open", 1, "waiting 75 (end)", "connecting", "open", "reset epoch", 9],
     asked: ["", "c1"],
   },
+
+  // -- the initial event is lost -------------------------------------------------------------
+  "an end before the initial event, twice": {
+    server: [
+      streamAndEnd(open({ id: "c0~" })),
+      streamAndEnd(open({ id: "c3~" })),
+      stream(open({ id: "c5~" }), event("c5", "state")),
+    ],
+    told: [
+      "open",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "state",
+    ],
+    asked: ["", "c0~", "c3~"],
+  },
+  "an end before the initial event that follows a reset": {
+    server: [
+      streamAndEnd(open(), one),
+      streamAndEnd(open({ id: "d0~" }) + reset("d0~", "epoch")),
+      stream(open({ id: "d2~" }), event("d2", "state")),
+    ],
+    told: [
+      "open",
+      1,
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "reset epoch",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "state",
+    ],
+    asked: ["", "c1", "d0~"],
+  },
+  "an end before the initial event that follows a reset in mid-stream": {
+    server: [
+      streamAndEnd(open(), one, reset("c9~", "slow")),
+      stream(open({ id: "c9~" }), event("c9", "state")),
+    ],
+    told: ["open", 1, "reset slow", "waiting 75 (end)", "connecting", "open", "state"],
+    asked: ["", "c9~"],
+  },
+  "an end between two initial events": {
+    server: [
+      streamAndEnd(open({ id: "c0~" }), "data: 1\n\n"),
+      stream(open({ id: "c0~" }), "data: 1\n\n", event("c0", 2)),
+    ],
+    told: ["open", 1, "waiting 75 (end)", "connecting", "open", "reset unresumed", 1, 2],
+    asked: ["", "c0~"],
+  },
+  ...each(["a resumed stream", "a stream with a ping"], (first) => [
+    `an end of ${first}, and none that resumes`,
+    {
+      server: [
+        streamAndEnd(first === "a resumed stream" ? open({ resumed: true }) : `${open()}:\n\n`),
+        stream(open({ id: "d0" }), event("d1", 1)),
+      ],
+      options: first === "a resumed stream" ? { lastEventId: "c0" } : {},
+      told: [
+        first === "a resumed stream" ? "open, resumed" : "open",
+        "waiting 75 (end)",
+        "connecting",
+        "open",
+        "reset unresumed",
+        1,
+      ],
+      asked: [first === "a resumed stream" ? "c0" : "", "c0"],
+    },
+  ]),
 
   // -- the server answers something else -----------------------------------------------------
   "503 for ever": {
@@ -308,6 +389,11 @@ const rows: Record<string, Row> = {
     told: ["open", [1, "a\nb"]],
     asked: [""],
   },
+  "control frames of a later protocol": {
+    server: [stream(open(), "event: stream-later\ndata: no JSON\n\n", one)],
+    told: ["open", 1],
+    asked: [""],
+  },
   "an event that is no JSON": {
     server: [stream(open(), "id: c1\ndata: {oops\n\n", event("c2", 2))],
     told: ["open", "error json", 2],
@@ -366,6 +452,42 @@ const rows: Record<string, Row> = {
     ],
     asked: ["", ""],
   },
+  ...each(["no pings", "quick pings"], (pings) => [
+    `a response that never begins, after a stream with ${pings}`,
+    {
+      server: [streamAndEnd(open({ ping: pings === "no pings" ? null : 0.1 }), one), () => {}, resumed],
+      told: [
+        "open",
+        1,
+        "waiting 75 (end)",
+        "connecting",
+        ({ server }) => until(() => expect(server.visits).toHaveLength(2)),
+        ({ clock }) => clock.advance(44_999),
+        ({ clock }) => clock.advance(1),
+        "error stall",
+        "waiting 150 (stall)",
+        "connecting",
+        "open, resumed",
+        2,
+      ],
+      asked: ["", "c1", "c1"],
+    },
+  ]),
+  ...each(["-1", "0", '"x"'], (ping) => [
+    `a ping interval of ${ping}, which says nothing`,
+    {
+      server: [stream(`event: stream-open\ndata: {"ping_interval":${ping}}\n\n`, one)],
+      told: [
+        "open",
+        1,
+        ({ clock }) => clock.advance(44_999),
+        ({ clock }) => clock.advance(1),
+        "error stall",
+        "waiting 1500 (stall)",
+      ],
+      asked: [""],
+    },
+  ]),
   "a network that is back": {
     server: [stream(open(), one), resumed],
     told: ["open", 1, ({ page }) => page.online(), "connecting", "open, resumed", 2],
@@ -424,7 +546,7 @@ describe("a stream meets", () => {
     await until(() => expect(server.visits).not.toEqual([]));
     for (const item of told) {
       if (typeof item === "function") {
-        item({ page, clock });
+        await item({ page, clock, server });
         continue;
       }
       count++;

@@ -58,6 +58,29 @@ describe("tabs of one user", () => {
     expect(two.connection.lastEventId).toBe("c9");
   });
 
+  it("are told of no reset when the first initial event was lost", async () => {
+    const server = await serve(
+      stream(open({ id: "c0~" })),
+      stream(open({ id: "c3~" }), event("c3", 3)),
+    );
+    const [one, two] = [record(server.origin), record(server.origin)];
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    server.last.response.end();
+    await until(() => expect([one.events, two.events]).toEqual([[3], [3]]));
+    expect([one.resets, two.resets]).toEqual([[], []]);
+    expect(two.connection.lastEventId).toBe("c3");
+  });
+
+  it("are all told events that share an id", async () => {
+    const server = await serve(stream(open({ id: "c0~" })));
+    const [one, two] = [record(server.origin), record(server.origin)];
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    server.last.response.write("data: 1\n\ndata: 2\n\ndata: 3\n\n" + event("c0", 4));
+    await until(() => expect(one.events).toEqual([1, 2, 3, 4]));
+    await until(() => expect(two.events).toEqual([1, 2, 3, 4]));
+    expect(two.resets).toEqual([]);
+  });
+
   it("are all closed when the server ends the stream", async () => {
     const server = await serve(stream(open()));
     const [one, two] = [record(server.origin), record(server.origin)];
@@ -77,6 +100,16 @@ describe("tabs of one user", () => {
     two.connection.reconnect();
     await until(() => expect([one.events, two.events]).toEqual([[1], [1]]));
     expect(server.visits).toHaveLength(2);
+  });
+
+  it("all throw in their loops when the server refuses", async () => {
+    const server = await serve(status(401));
+    const all = [record(server.origin), record(server.origin)];
+    for (const { connection } of all) {
+      const next = connection[Symbol.asyncIterator]().next();
+      await expect(next).rejects.toMatchObject({ type: "http" });
+    }
+    expect(server.visits).toHaveLength(1);
   });
 
   it("can be revived after a refusal", async () => {
@@ -198,6 +231,20 @@ describe("a following tab", () => {
       stop();
     });
 
+    it("tells a gap no sooner than the leader is connected", async () => {
+      const { tab, channel, welcome, greeted, stop } = await returning();
+      channel.postMessage({ kind: "welcome", status: { state: "connecting" }, id: "", missed: [] });
+      await until(() => expect(tab.connection.status.state).toBe("connecting"));
+      expect(tab.resets).toEqual([]);
+      const opened = { state: "open", resumed: false };
+      channel.postMessage({ kind: "status", status: opened, id: "c9", after: "" });
+      await greeted(2, "c1");
+      welcome("c9");
+      await until(() => expect(tab.resets).toEqual(["gap"]));
+      expect(tab.connection.lastEventId).toBe("c9");
+      stop();
+    });
+
     it("tells no gap when nothing happened meanwhile", async () => {
       const { tab, tell, welcome, stop } = await returning();
       welcome("c1");
@@ -230,18 +277,25 @@ describe("a following tab", () => {
 });
 
 describe("a leading tab", () => {
+  /** Greets in the name of other tabs, and tells what they are answered. */
+  async function answers(server: { origin: string }, ...ids: string[]): Promise<any[]> {
+    const name = "fastapi-sse-channels " + JSON.stringify([`${server.origin}/`, "same-origin", "ada"]);
+    const channel = new BroadcastChannel(name);
+    const heard: any[] = [];
+    channel.onmessage = ({ data }: MessageEvent) => heard.push(data);
+    for (const id of ids) channel.postMessage({ kind: "hello", id });
+    await until(() => expect(heard).toHaveLength(ids.length));
+    channel.close();
+    return heard;
+  }
+
   it("tells what followed the last event of a tab that greets, as far as it remembers", async () => {
     const server = await serve(
       stream(open(), ...Array.from({ length: 200 }, (_, n) => event(`c${n + 1}`, n + 1))),
     );
     const one = record(server.origin);
     await until(() => expect(one.events).toHaveLength(200));
-    const name = "fastapi-sse-channels " + JSON.stringify([`${server.origin}/`, "same-origin", "ada"]);
-    const channel = new BroadcastChannel(name);
-    const heard: any[] = [];
-    channel.onmessage = ({ data }: MessageEvent) => heard.push(data);
-    for (const id of ["c197", "c200", "c10", ""]) channel.postMessage({ kind: "hello", id });
-    await until(() => expect(heard).toHaveLength(4));
+    const heard = await answers(server, "c197", "c200", "c10", "");
     expect(heard.map(({ kind, id }) => `${kind} ${id}`)).toEqual(Array(4).fill("welcome c200"));
     expect(heard.map(({ missed }) => missed.map(({ event }: any) => event))).toEqual([
       [198, 199, 200],
@@ -249,7 +303,16 @@ describe("a leading tab", () => {
       [],
       [],
     ]);
-    channel.close();
+  });
+
+  it("tells nothing to a tab that may know some of the events of its id", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1) + "data: 2\n\n" + event("c2", 3) + event("c3", 4)),
+    );
+    const one = record(server.origin);
+    await until(() => expect(one.events).toEqual([1, 2, 3, 4]));
+    const heard = await answers(server, "c1", "c2");
+    expect(heard.map(({ missed }) => missed.map(({ event }: any) => event))).toEqual([[], [4]]);
   });
 });
 

@@ -6,8 +6,8 @@ type Message =
   /** `id`: where the tab is. */
   | { readonly kind: "hello"; readonly id: string }
   | { readonly kind: "reconnect" }
-  /** A change of the leader's status. `id`: where the leader is. */
-  | { readonly kind: "status"; readonly status: Status; readonly id: string }
+  /** A change of the leader's status. `id`: where the leader is, `after`: where it was before. */
+  | { readonly kind: "status"; readonly status: Status; readonly id: string; readonly after: string }
   /** Answers a `hello`. `missed`: what follows its id, as far as the leader remembers. */
   | {
       readonly kind: "welcome";
@@ -56,6 +56,9 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   let lastEventId = config.lastEventId;
   // whether this tab waits to be told what it missed
   let behind = false;
+  // whether the last event had the id of the one before it, as initial events have: from that id
+  // nobody can tell which of them a tab knows
+  let repeated = false;
   let channel: BroadcastChannel | undefined;
   let candidacy: AbortController | undefined;
   let leading: Stream | undefined;
@@ -76,12 +79,13 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   };
 
   const deliver = (message: Told) => {
-    const { event, meta } = message;
+    const { event, meta, after } = message;
     lastEventId = meta.id;
-    if (meta.id) {
-      told.set(meta.id, message);
+    if (meta.id && meta.id !== after) {
+      told.set(meta.id, repeated ? { ...message, after: "" } : message);
       if (told.size > REMEMBERED) told.delete(told.keys().next().value!);
     }
+    repeated = meta.id === after;
     listener.event(event, meta);
   };
 
@@ -95,7 +99,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
 
   const followEvent = (message: Told) => {
     const { meta, after } = message;
-    if (told.has(meta.id)) return;
+    if (meta.id !== after && told.has(meta.id)) return;
     if (lastEventId && lastEventId !== after) reset("gap", after);
     deliver(message);
   };
@@ -110,14 +114,16 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       setStatus(message.status);
       // a new leader has not heard the greeting
       if (behind) greet();
-      lastEventId ||= message.id;
+      if (!lastEventId || lastEventId === message.after) lastEventId = message.id;
     } else if (message.kind === "welcome") {
       const { id, missed } = message;
       setStatus(message.status);
       if (behind) {
-        behind = false;
         missed.forEach(followEvent);
-        if (lastEventId !== id && !told.has(id)) reset("gap", id);
+        behind = lastEventId !== id && !told.has(id);
+        // not before the leader is connected: what is loaded upon a gap would be older than its
+        // stream, with a hole between the two
+        if (behind && message.status.state === "open") reset("gap", id);
       }
       lastEventId ||= id;
     }
@@ -144,8 +150,9 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
         status(next) {
           // its last word on leaving is not for the other tabs
           if (leading !== stream) return;
+          const after = lastEventId;
           lastEventId = stream.lastEventId;
-          post({ kind: "status", status: next, id: lastEventId });
+          post({ kind: "status", status: next, id: lastEventId, after });
           setStatus(next);
         },
         reset(reason) {

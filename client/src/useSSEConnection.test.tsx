@@ -92,8 +92,24 @@ describe("useSSEConnection", () => {
     expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
   });
 
+  it("connects anew with other headers, not with equal ones", async () => {
+    const server = await serve(stream(open(), event("c1", 1)));
+    const props = (tenant: string) => ({ endpoint: server.origin, headers: { "X-Tenant": tenant } });
+    const { result, rerender } = render(connection, props("1"));
+    await until(() => expect(result.current.connected).toBe(true));
+    rerender(props("1"));
+    rerender(props("2"));
+    await until(() => expect(server.visits).toHaveLength(2));
+    await until(() => expect(server.open).toBe(1));
+    expect(server.visits.map(({ headers }) => headers["x-tenant"])).toEqual(["1", "2"]);
+  });
+
   it("tells of resets and errors", async () => {
-    const server = await serve(streamAndEnd(open()), status(503), stream(open(), close("ended", false)));
+    const server = await serve(
+      streamAndEnd(open(), event("c1", 1)),
+      status(503),
+      stream(open(), close("ended", false)),
+    );
     const onReset = vi.fn();
     const onError = vi.fn();
     const { result } = render(connection, { endpoint: server.origin, onReset, onError });

@@ -9,7 +9,11 @@ import type {
   Status,
 } from "./types.js";
 
-/** Options of `useSSEConnection`. Functions may be written in place: the latest one is called. */
+/**
+ * Options of `useSSEConnection`. Functions may be written in place: the latest one is called. Other
+ * `headers` are another connection, as another `endpoint` is; a token that changes while a stream
+ * goes on belongs into a function.
+ */
 export type UseSSEConnectionOptions<TEvent> = Pick<
   Callbacks<TEvent>,
   "onEvent" | "onReset" | "onError"
@@ -45,7 +49,7 @@ const DISABLED: Status = { state: "closed", reason: "caller" };
 export function useSSEConnection<TEvent = AnyEvent>(
   options: UseSSEConnectionOptions<TEvent>,
 ): SSEConnection {
-  const { endpoint, enabled = true, share, user, credentials, lastEventIdVia } = options;
+  const { endpoint, enabled = true } = options;
   const initial = enabled ? CONNECTING : DISABLED;
   const [status, setStatus] = useState(initial);
   const latest = useLatest(options);
@@ -80,10 +84,18 @@ export function useSSEConnection<TEvent = AnyEvent>(
       opened.close();
       connection.current = null;
     };
-  }, [endpoint, enabled, share, user, credentials, lastEventIdVia]);
+  }, streamOf(options));
 
   const reconnect = useCallback(() => connection.current?.reconnect(), []);
   return { connected: status.state === "open", status, reconnect };
+}
+
+/** What makes a stream another one, as the dependencies of an effect. */
+export function streamOf(options: UseSSEConnectionOptions<never>): readonly unknown[] {
+  const { endpoint, enabled = true, share, user, credentials, lastEventIdVia, headers } = options;
+  // by their content: they are often written in place
+  const sent = typeof headers === "function" ? "" : JSON.stringify([...new Headers(headers)]);
+  return [endpoint, enabled, share, user, credentials, lastEventIdVia, sent];
 }
 
 /** A ref to the value of the last committed render. */

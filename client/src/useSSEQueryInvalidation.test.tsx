@@ -169,8 +169,34 @@ it("fetches again what it missed while another component held the stream", async
   expect(server.visits).toHaveLength(1);
 });
 
+it("fetches again what was cached before it listened with other headers", async () => {
+  const server = await serve(stream(open()));
+  const fetches = vi.fn(async () => fetches.mock.calls.length);
+  const { client, result, rerender } = render(
+    (tenant: string) => {
+      useSSEQueryInvalidation<any>({
+        endpoint: server.origin,
+        headers: { "X-Tenant": tenant },
+        queryKeys: [["shown"]],
+      });
+      return useQuery({ queryKey: ["shown"], queryFn: fetches, staleTime: Infinity }).data;
+    },
+    "1" as string,
+  );
+  await until(() => expect(result.current).toBe(1));
+  await until(() => expect(server.open).toBe(1));
+  const { dataUpdatedAt } = client.getQueryState(["shown"])!;
+  await until(() => expect(Date.now()).toBeGreaterThan(dataUpdatedAt));
+  rerender("2");
+  await until(() => expect(result.current).toBe(2));
+  expect(server.visits).toHaveLength(2);
+});
+
 it("fetches everything after a reset when a function cannot say what", async () => {
-  const server = await serve(streamAndEnd(open()), stream(open({ resumed: false })));
+  const server = await serve(
+    streamAndEnd(open(), event("c1", added("1"))),
+    stream(open({ resumed: false })),
+  );
   const comments = renderComments({ endpoint: server.origin, queryKeys: () => [] });
   await comments.loaded();
   await until(() => expect(counts(comments)).toEqual([2, 2]));
@@ -213,6 +239,32 @@ it("fetches what the updater cannot write, and what is not in the cache", async 
   server.last.response.write(event("c1", added("1")));
   await until(() => expect(counts(comments)).toEqual([2, 2]));
   expect(updater).toHaveBeenCalledTimes(1);
+});
+
+it("fetches what the updater fails to write, and goes on with the other keys", async () => {
+  const uncaught: unknown[] = [];
+  const { queueMicrotask: queue } = globalThis;
+  vi.stubGlobal("queueMicrotask", (task: () => void) =>
+    queue(() => {
+      try {
+        task();
+      } catch (error) {
+        uncaught.push(error);
+      }
+    }),
+  );
+  const server = await serve(stream(open()));
+  const comments = renderComments({
+    endpoint: server.origin,
+    queryKeys: [["comments", "1"], ["comments", "2"]],
+    updater() {
+      throw new Error("the caller's own");
+    },
+  });
+  await comments.loaded();
+  server.last.response.write(event("c1", added("1")));
+  await until(() => expect(counts(comments)).toEqual([2, 2]));
+  expect(uncaught).toEqual(Array(2).fill(new Error("the caller's own")));
 });
 
 it("waits for the throttle between two rounds, and loses none", async () => {

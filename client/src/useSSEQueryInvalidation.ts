@@ -1,8 +1,10 @@
 import { useQueryClient, type QueryClient, type QueryKey } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
+import { safely } from "./connect.js";
 import { createRounds, olderThan, type Rounds } from "./invalidation.js";
 import type { AnyEvent } from "./types.js";
 import {
+  streamOf,
   useLatest,
   useSSEConnection,
   type SSEConnection,
@@ -51,7 +53,6 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   const rounds = useRef<Rounds>(null);
   // when the hook began to wait for its first look at a stream; null once it has had it
   const began = useRef<number>(null);
-  const { endpoint, enabled, share, user } = options;
 
   // both before the connection's effect, which uses them
   useEffect(() => {
@@ -61,7 +62,7 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
   }, [client]);
   useEffect(() => {
     began.current = Date.now();
-  }, [client, endpoint, enabled, share, user]);
+  }, [client, ...streamOf(options)]);
 
   return useSSEConnection<TEvent>({
     ...options,
@@ -102,7 +103,9 @@ function update<TEvent, TData>(
   updater: (data: TData, event: TEvent, queryKey: QueryKey) => TData | undefined,
 ): boolean {
   const data = client.getQueryData<TData>(queryKey);
-  const next = data === undefined ? undefined : updater(data, event, queryKey);
+  let next: TData | undefined;
+  // where it throws, the data is as stale as without it
+  if (data !== undefined) safely(() => (next = updater(data, event, queryKey)));
   if (next === undefined) return false;
   client.setQueryData<TData>(queryKey, next);
   // a fetch under way would overwrite it with an older answer

@@ -151,7 +151,12 @@ class Connection(BaseConnection[T]):
 
     async def aclose(self) -> None:
         """End the connection; an iteration that waits ends."""
-        self._state.close()
+        try:
+            self._state.close()
+        finally:
+            await self._free()
+
+    async def _free(self) -> None:
         if (step := self._step) is not None:
             step.cancel()
             await asyncio.wait([step])
@@ -183,17 +188,16 @@ class Connection(BaseConnection[T]):
 
     async def _request(self) -> None:
         own = self._state.begin()
+        limit = asyncio.timeout(self._state.stall_after)
         try:
-            async with asyncio.timeout(self._state.stall_after):
+            async with limit:
                 response = await self._send(own)
                 if response.status_code in UNAUTHORIZED and callable(self._headers):
                     await response.aclose()
                     response = await self._send(own)
-        except TimeoutError:
-            self._state.lose("stall")
         except TRANSIENT as error:
             check_permanent(error)
-            self._state.lose("network", repr(error))
+            self._lose(error, limit)
         else:
             if self._begins(response):
                 self._chunks = cast("AsyncGenerator[bytes]", response.aiter_bytes())
@@ -208,18 +212,21 @@ class Connection(BaseConnection[T]):
         return await client.send(request, stream=True)
 
     async def _read(self, chunks: AsyncGenerator[bytes]) -> None:
+        limit = asyncio.timeout(self._state.stall_after)
         try:
-            async with asyncio.timeout(self._state.stall_after):
+            async with limit:
                 chunk = await anext(chunks, b"")
-        except TimeoutError:
-            self._state.lose("stall")
         except TRANSIENT as error:
-            self._state.lose("network", repr(error))
+            self._lose(error, limit)
         else:
             if chunk:
                 self._state.feed(chunk)
             else:
                 self._state.lose("end")
+
+    def _lose(self, error: Exception, limit: asyncio.Timeout) -> None:
+        # a `headers` function may have a time limit of its own
+        self._state.lose("stall" if limit.expired() else "network", repr(error))
 
     async def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None

@@ -8,7 +8,7 @@ from .._errors import ConfigurationError
 from ._httpx import httpx
 
 # A request or body that failed for reasons that may pass. `headers()` may raise them as well.
-TRANSIENT = (httpx.TransportError, httpx.DecodingError, OSError)
+TRANSIENT = (httpx.TransportError, httpx.DecodingError, httpx.TooManyRedirects, OSError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 
@@ -16,8 +16,9 @@ def request_headers(own: Mapping[str, str], given: Mapping[str, str] | None) -> 
     """Merge the user's headers with those the stream needs."""
     # a proxy that compresses may hold events back
     headers = httpx.Headers({"Accept-Encoding": "identity", **(given or {})})
-    # as bytes: an id is UTF-8 on the wire, and httpx would refuse what is not ASCII
-    headers.update({name.encode(): value.encode() for name, value in own.items()})
+    # as bytes: an id is UTF-8 on the wire, and httpx would refuse what is not ASCII; spaces around
+    # a value are no part of it, and refused as well
+    headers.update({name.encode(): value.strip(" \t").encode() for name, value in own.items()})
     return headers
 
 

@@ -34,6 +34,8 @@ UNAUTHORIZED = frozenset({401, 403})
 
 _DEFAULT_RETRY = 2.0
 _PINGS_BEFORE_STALL = 3
+# What is longer is no limit; waiting has its own.
+_LONGEST_STALL = 86_400.0 * 365
 _RETRYABLE = frozenset({408, 425, 429})
 _OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
 _CONTROL_PREFIX = "stream-"
@@ -104,12 +106,16 @@ class StreamState(Generic[T]):
         self._retry = _DEFAULT_RETRY
         self._failures = 0
         self._was_open = False
+        # a stream began anew, and nothing has followed: there is nothing yet that a new one could
+        # miss, for it brings the initial event that this one still owed
+        self._awaits_initial = False
         self._attempt = self._new_attempt()
 
     @property
     def stall_after(self) -> float | None:
         """Seconds without a byte after which to give the socket up; `None` for never."""
-        return self._attempt.stall_after
+        limit = self._attempt.stall_after
+        return None if limit is None or limit > _LONGEST_STALL else limit
 
     @property
     def is_closed(self) -> bool:
@@ -216,7 +222,7 @@ class StreamState(Generic[T]):
         # until the stream is open no pings are sent, so the last stream's interval says nothing
         return _Attempt(
             sent_id=self.last_event_id,
-            is_resumable=self._was_open or bool(self.last_event_id),
+            is_resumable=not self._awaits_initial and (self._was_open or bool(self.last_event_id)),
             stall_after=self._options.stall_timeout,
         )
 
@@ -237,7 +243,9 @@ class StreamState(Generic[T]):
         # a server that says nothing about it is believed to have honoured the id
         if not isinstance(self.status, Open):
             self._opened(resumed=bool(self._attempt.sent_id))
+        self._awaits_initial = False
         if isinstance(frame, CommentFrame):
+            self._attempt.is_reset_told = False
             return None
         if self._attempt.is_reset_owed:
             # the frame stays: iterating on begins with it
@@ -255,8 +263,10 @@ class StreamState(Generic[T]):
             case "stream-open":
                 self._failures = 0
                 self._set_ping_interval(content.get("ping_interval", ...))
-                self._opened(resumed=content.get("resumed") is True)
+                self._awaits_initial = content.get("resumed") is not True
+                self._opened(resumed=not self._awaits_initial)
             case "stream-reset":
+                self._awaits_initial = True
                 self._reset(str(content.get("reason", "unresumed")))
             case "stream-close":
                 self._closed(str(content.get("reason", "ended")), content.get("reconnect"))
@@ -336,7 +346,7 @@ def _is_preamble(frame: Frame) -> bool:
 def _json_object(data: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -136,6 +136,9 @@ class SyncConnection(BaseConnection[T]):
                 on after it.
             StreamRefusedError: The server no longer has this stream for this client.
         """
+        if self._closing.is_set():
+            # with what was received and is not read yet
+            self._state.close()
         while (event := self._state.take()) is None:
             if self._state.is_closed:
                 self._drop()
@@ -196,10 +199,10 @@ class SyncConnection(BaseConnection[T]):
             chunk = next(chunks, b"")
         except TRANSIENT as error:
             failure = error
-        has_stalled = self._watchdog.rest()
+        self._watchdog.rest()
         if chunk:
             self._state.feed(chunk)
-        elif has_stalled:
+        elif self._watchdog.has_cut(response):
             self._lose("stall")
         elif failure is not None:
             self._lose("network", failure)
@@ -224,7 +227,12 @@ class SyncConnection(BaseConnection[T]):
 
     def _end(self) -> None:
         self._closing.set()
-        self._state.close()
+        try:
+            self._state.close()
+        finally:
+            self._free()
+
+    def _free(self) -> None:
         self._watchdog.stop()
         self._drop()
         if self._client is not None and self._given_client is None:

@@ -26,7 +26,7 @@ class Watchdog:
         self._response: httpx.Response | None = None
         self._deadline = 0.0
         self._is_stopped = False
-        self._has_cut = False
+        self._cut: httpx.Response | None = None
 
     def watch(self, response: httpx.Response, seconds: float | None) -> None:
         """Watch one read.
@@ -35,7 +35,6 @@ class Watchdog:
             response: What is read.
             seconds: How long it may take; `None` for any time.
         """
-        self._has_cut = False
         if seconds is None:
             return
         with self._changed:
@@ -46,15 +45,18 @@ class Watchdog:
                 self._thread.start()
             self._changed.notify()
 
-    def rest(self) -> bool:
-        """Watch nothing until the next read.
-
-        Returns:
-            Whether the last one was cut off.
-        """
+    def rest(self) -> None:
+        """Watch nothing until the next read."""
         with self._changed:
             self._response = None
-            return self._has_cut
+
+    def has_cut(self, response: httpx.Response) -> bool:
+        """Whether the connection of this response was cut, in this read or an earlier one.
+
+        A read that comes to its end while its time does has a chunk all the same; it is the next
+        one that finds the connection gone.
+        """
+        return self._cut is response
 
     def stop(self) -> None:
         """End the thread."""
@@ -72,7 +74,7 @@ class Watchdog:
                 elif (left := self._deadline - time.monotonic()) > 0:
                     self._changed.wait(left)
                 else:
-                    self._has_cut = True
+                    self._cut = self._response
                     cut(self._response)
                     self._response = None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._exchange import Exchange, open_exchange
+from ._waiting import time_limit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -61,12 +61,14 @@ class Call:
 
     async def within_limit(self, waiting: Awaitable[T]) -> T:
         """Wait for no longer than the request's read timeout."""
-        try:
-            async with asyncio.timeout(self._limit):
-                return await waiting
-        except TimeoutError as error:
+
+        def too_late() -> Exception:
             msg = f"the application sent nothing for {self._limit} s"
-            raise self._read_timeout(msg, request=self._request) from error
+            error: Exception = self._read_timeout(msg, request=self._request)
+            return error
+
+        async with time_limit(self._limit, too_late):
+            return await waiting
 
 
 class Body:

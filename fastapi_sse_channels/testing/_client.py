@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from ._errors import StreamTimeoutError
 from ._exchange import Exchange, open_exchange
 from ._lifespan import Lifespan
 from ._stream import SSETestStream
+from ._waiting import time_limit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -170,17 +170,16 @@ class SSETestClient:
             StreamTimeoutError: The response is not complete in time.
         """
         limit = self._timeout if timeout is None else timeout
-        try:
-            async with asyncio.timeout(limit):
-                response: HTTPResponse = await self.http.request(
-                    method, url, timeout=limit, **options
-                )
-        except TimeoutError:
+
+        def too_late() -> StreamTimeoutError:
             msg = (
                 f"{method} {url} was not answered within {limit} s; if it is a stream, which "
                 "does not end, use client.stream(…)"
             )
-            raise StreamTimeoutError(msg) from None
+            return StreamTimeoutError(msg)
+
+        async with time_limit(limit, too_late):
+            response: HTTPResponse = await self.http.request(method, url, timeout=limit, **options)
         return response
 
     async def get(self, url: str, **options: Any) -> HTTPResponse:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections import deque
@@ -23,6 +22,7 @@ from ._errors import (
     UnexpectedEventError,
     UnexpectedResponseError,
 )
+from ._waiting import time_limit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -163,13 +163,14 @@ class SSETestStream(Generic[T]):
         """
         events: list[T] = []
         limit = self._timeout if timeout is None else timeout
-        try:
-            async with asyncio.timeout(limit):
-                while len(events) < count:
-                    events.append(self._event(await self._next_item()))
-        except TimeoutError:
+
+        def too_late() -> StreamTimeoutError:
             msg = f"{len(events)} of {count} events came within {limit} s"
-            raise StreamTimeoutError(msg, self.received) from None
+            return StreamTimeoutError(msg, self.received)
+
+        async with time_limit(limit, too_late):
+            while len(events) < count:
+                events.append(self._event(await self._next_item()))
         return events
 
     async def assert_no_event(self, *, within: float = 0.05) -> None:
@@ -289,12 +290,11 @@ class SSETestStream(Generic[T]):
             self._frames.extend(self._parser.feed(chunk))
 
     async def _within(self, limit: float, waiting: Awaitable[R], problem: str) -> R:
-        try:
-            async with asyncio.timeout(limit):
-                return await waiting
-        except TimeoutError:
-            msg = f"{problem} within {limit} s"
-            raise StreamTimeoutError(msg, self.received) from None
+        def too_late() -> StreamTimeoutError:
+            return StreamTimeoutError(f"{problem} within {limit} s", self.received)
+
+        async with time_limit(limit, too_late):
+            return await waiting
 
     def _event(self, item: T | _Reset | StreamClose) -> T:
         if isinstance(item, _Reset):

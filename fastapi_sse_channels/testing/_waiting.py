@@ -1,10 +1,12 @@
-"""Wait for what has no event of its own."""
+"""Time limits, and waiting for what has no event of its own."""
 
 # ruff: noqa: ASYNC109  # a time limit that cannot be forgotten is what these functions are for
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._errors import StreamTimeoutError
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
     from .._manager import ChannelManager
 
 _POLL_INTERVAL = 0.002
+
+
+@asynccontextmanager
+async def time_limit(
+    seconds: float | None, too_late: Callable[[], Exception]
+) -> AsyncIterator[None]:
+    """Raise an error of the caller's once the time is over.
+
+    A `TimeoutError` of the application's own is let through: it is no sign of slowness.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise too_late() from None
+        raise
 
 
 async def wait_for_sessions(
@@ -35,11 +55,12 @@ async def wait_for_sessions(
     Raises:
         StreamTimeoutError: It had another number until the end.
     """
-    try:
-        async with asyncio.timeout(timeout):
-            while manager.session_count(resource_id) != count:  # noqa: ASYNC110  # a plain count
-                await asyncio.sleep(_POLL_INTERVAL)
-    except TimeoutError:
+
+    def too_late() -> StreamTimeoutError:
         found = manager.session_count(resource_id)
         msg = f"{resource_id!r} has {found} sessions after {timeout} s, not {count}"
-        raise StreamTimeoutError(msg) from None
+        return StreamTimeoutError(msg)
+
+    async with time_limit(timeout, too_late):
+        while manager.session_count(resource_id) != count:  # noqa: ASYNC110  # a plain count
+            await asyncio.sleep(_POLL_INTERVAL)

@@ -119,6 +119,13 @@ class TestResuming:
 
         assert server.requests[0]["last-event-id"] == "é…"
 
+    async def test_spaces_around_an_id_are_no_part_of_a_header(self, scripted, follow):
+        server = await scripted(numbers_then_silence)
+        async with follow(server.url, last_event_id=" a 0\t"):
+            pass
+
+        assert server.requests[0]["last-event-id"] == "a 0"
+
     async def test_stream_that_does_not_resume_is_one_reset(self, scripted, follow):
         async def once(talk):
             await talk.open("a.0")
@@ -258,6 +265,19 @@ class TestClient:
         async with follow(server.url) as stream:
             assert await stream.next() == 1
 
+    async def test_redirection_that_leads_nowhere_may_pass(self, scripted, follow, delays):
+        async def redirect(talk):
+            await talk.send(b"HTTP/1.1 307 Elsewhere\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+
+        server = await scripted(redirect, numbers_then_silence)
+        async with (
+            follow.client(follow_redirects=True, max_redirects=0) as client,
+            follow(server.url, client=client, sleep=delays) as stream,
+        ):
+            assert await stream.next() == 1
+
+        assert stream.waits == ["network"]
+
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1/events", "/events"])
     async def test_url_that_no_request_can_be_sent_to_is_an_error(self, follow, url):
         with pytest.raises(ConfigurationError, match="check the URL and the headers"):
@@ -290,7 +310,7 @@ class TestHeaders:
     async def test_function_that_cannot_reach_its_server_is_asked_again(
         self, scripted, follow, delays
     ):
-        failures = [httpx.ConnectError("down"), ConnectionResetError()]
+        failures = [httpx.ConnectError("down"), ConnectionResetError(), TimeoutError()]
 
         def headers():
             if failures:
@@ -301,7 +321,7 @@ class TestHeaders:
         async with follow(server.url, headers=headers, sleep=delays) as stream:
             assert await stream.next() == 1
 
-        assert stream.waits == ["network", "network"]
+        assert stream.waits == ["network"] * 3
 
     async def test_other_error_of_a_function_is_raised(self, scripted, follow):
         server = await scripted(numbers_then_silence)
@@ -327,6 +347,43 @@ class TestClosing:
             assert await waiting is None
             assert await stream.next() is None
         assert stream.waits == []
+
+    async def test_what_is_not_read_yet_is_not_handed_out(self, scripted, follow):
+        async def script(talk):
+            await talk.head()
+            await talk.send(b'data: {"type":"number","number":1}\n\n' * 3)
+            await talk.silence()
+
+        server = await scripted(script)
+        async with follow(server.url) as stream:
+            assert await stream.next() == 1
+            if follow.is_sync:
+                stream.connection.close()
+            else:
+                await stream.connection.aclose()
+
+            assert await stream.next() is None
+
+    async def test_callback_that_raises_leaves_nothing_open(self, scripted, follow):
+        left = asyncio.Event()
+
+        async def script(talk):
+            await talk.open()
+            await talk.silence()
+            left.set()
+
+        def refuse_to_end(status):
+            if isinstance(status, Closed):
+                raise ZeroDivisionError
+
+        server = await scripted(script)
+        stream = follow(server.url, on_status=refuse_to_end)
+        with pytest.raises(ZeroDivisionError):
+            async with stream:
+                pass
+        async with asyncio.timeout(20):
+            await left.wait()
+        assert stream.connection.status == Closed("caller")
 
     async def test_wait_for_the_next_attempt_ends(self, scripted, follow, eventually):
         async def once(talk):

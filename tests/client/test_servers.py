@@ -112,6 +112,30 @@ class TestRestart:
 
             assert await following == [4, 5, 6]
 
+    async def test_initial_event_that_never_arrived_is_no_reset(
+        self, numbers_url, new_resource, listen, follow
+    ):
+        asked = []
+
+        async def cut_the_first(reader, writer):
+            server = await asyncio.open_connection("127.0.0.1", httpx.URL(numbers_url).port)
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            server[1].write(asked[-1])
+            writer.write(await server[0].readuntil(b"\ndata: {"))
+            writer.write(await server[0].readuntil(b"\n\n"))
+            if len(asked) > 1:
+                writer.write(await server[0].readuntil(b"\n\n"))
+                await reader.read()  # until the client leaves
+            writer.close()
+            server[1].close()
+
+        url = f"{await listen(cut_the_first)}/initial/{new_resource()}/events"
+        async with follow(url) as stream:
+            assert await stream.next() == 7
+
+        assert stream.waits == ["network"]
+        assert b"\r\nLast-Event-ID: " in asked[1]
+
     async def test_history_that_ended_with_the_server_is_one_reset(self, serve_numbers, follow):
         server = serve_numbers()
         async with follow(f"{server.url}/numbers/1/events") as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Annotated, Literal
 
 import pytest
@@ -265,6 +266,12 @@ class TestStall:
 
         assert stream.state.stall_after == 45
 
+    def test_limit_that_no_wait_can_last_is_none(self, stream):
+        stream.attempt(resumed=True, ping="1e300")
+
+        assert stream.state.stall_after is None
+        assert Stream(stall_timeout=math.inf).state.stall_after is None
+
     def test_next_attempt_begins_without_a_known_interval(self, stream):
         stream.attempt(resumed=True, ping="0.1")
         stream.state.lose("stall")
@@ -274,6 +281,13 @@ class TestStall:
 
 
 class TestReset:
+    @pytest.fixture
+    def stream(self, stream):
+        """One that has told something, so that there is something to miss."""
+        stream.added(0)
+        assert stream.take_all() == [Added(count=0)]
+        return stream
+
     def test_reset_is_raised_once_and_taking_goes_on(self, stream):
         stream.added(1)
         stream.send('event: stream-reset\nid: b.5\ndata: {"reason":"slow"}')
@@ -338,6 +352,18 @@ class TestReset:
 
         assert stream.take_all() == []
 
+    def test_reset_after_a_ping_is_a_second_one(self, stream):
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id="b.0")
+        with pytest.raises(StreamResetError, match="unresumed"):
+            stream.state.take()
+        stream.send(":")
+        assert stream.take_all() == []
+
+        stream.send('event: stream-reset\nid: b.9\ndata: {"reason":"slow"}')
+        with pytest.raises(StreamResetError, match="slow"):
+            stream.state.take()
+
     def test_reset_without_stream_open_is_one(self, stream):
         stream.state.lose("network")
         stream.attempt()
@@ -356,6 +382,72 @@ class TestReset:
         with pytest.raises(StreamResetError):
             stream.state.take()
         assert stream.state.status == Waiting(1.0, "close")
+
+
+class TestLostInitialEvent:
+    """A stream that ends before its initial event: what the next one brings covers all."""
+
+    def lose(self, stream, event_id):
+        """Lose a stream, and begin another that does not resume."""
+        assert stream.take_all() == []
+        stream.state.lose("network")
+        stream.attempt(resumed=False, event_id=event_id)
+
+    def test_is_no_reset_however_often(self):
+        stream = Stream()
+        stream.attempt(resumed=False, event_id="a.0~")
+        self.lose(stream, "a.3~")
+        self.lose(stream, "a.5~")
+        stream.added(5)
+
+        assert stream.take_all() == [Added(count=5)]
+        assert stream.sent["Last-Event-ID"] == "a.3~"
+
+    @pytest.mark.parametrize("is_in_mid_stream", [True, False])
+    def test_is_no_second_reset(self, stream, is_in_mid_stream):
+        stream.added(1)
+        assert stream.take_all() == [Added(count=1)]
+        if not is_in_mid_stream:
+            self.lose(stream, "b.0~")
+        stream.send('event: stream-reset\nid: b.0~\ndata: {"reason":"epoch"}')
+        with pytest.raises(StreamResetError, match="epoch"):
+            stream.state.take()
+
+        self.lose(stream, "b.2~")
+        stream.added(2, "b.2")
+        assert stream.take_all() == [Added(count=2)]
+
+    def test_is_a_reset_once_a_part_has_come(self):
+        stream = Stream()
+        stream.attempt(resumed=False, event_id="a.0~")
+        stream.added(1, "a.0~")
+        assert stream.take_all() == [Added(count=1)]
+        self.lose(stream, "a.0~")
+
+        with pytest.raises(StreamResetError, match="unresumed"):
+            stream.state.take()
+
+    def test_ping_shows_that_there_is_none(self, stream):
+        stream.send(":")
+        self.lose(stream, "b.0")
+
+        with pytest.raises(StreamResetError, match="unresumed"):
+            stream.state.take()
+
+    def test_resumed_stream_has_none(self):
+        stream = Stream("a.0")
+        stream.attempt(resumed=True)
+        self.lose(stream, "b.0")
+
+        with pytest.raises(StreamResetError, match="unresumed"):
+            stream.state.take()
+
+    def test_reason_of_the_server_counts(self, stream):
+        self.lose(stream, "b.0~")
+        stream.send('event: stream-reset\nid: b.0~\ndata: {"reason":"epoch"}')
+
+        with pytest.raises(StreamResetError, match="epoch"):
+            stream.state.take()
 
 
 class TestClose:
@@ -412,7 +504,11 @@ class TestPolicy:
             stream.state.take()
         assert stream.take_all() == [Added(count=2)]
 
-    @pytest.mark.parametrize("block", [invalid, "data: not json", "data: [1]", "data: {}"])
+    @pytest.mark.parametrize(
+        "block",
+        [invalid, "data: not json", "data: [1]", "data: {}", "data: " + "[" * 100_000],
+        ids=["invalid", "no json", "no object", "no name", "nested"],
+    )
     def test_invalid_event_is_an_error_and_taking_goes_on(self, block):
         stream = self.opened()
         stream.send(block)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Literal
 
+import httpx
 from pydantic import BaseModel
 
-from fastapi_sse_channels.client import Status, connect_sync
+from fastapi_sse_channels.client import Status, Waiting, connect_sync
 
 
 class Number(BaseModel):
@@ -58,3 +60,41 @@ async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted):
 
     assert numbers == [1, 2, 3, 4]
     assert statuses == ["Connecting", "Open", "Closed"]
+
+
+class LateStream(httpx.SyncByteStream):
+    """A body with a chunk that comes just when its connection is cut."""
+
+    def __init__(self) -> None:
+        self._is_cut = threading.Event()
+
+    def answer(self, _request: httpx.Request) -> httpx.Response:
+        headers = {"Content-Type": "text/event-stream"}
+        return httpx.Response(
+            200, headers=headers, stream=self, extensions={"network_stream": self}
+        )
+
+    def get_extra_info(self, _name: str) -> None:
+        """What is asked for the socket that is to be cut."""
+        self._is_cut.set()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b'event: stream-open\ndata: {"resumed":false,"ping_interval":0.01}\n\n'
+        self._is_cut.wait(20)
+        yield b'data: {"type":"number","number":1}\n\n'
+
+
+def test_chunk_that_comes_as_the_connection_is_cut_is_read_and_the_reason_kept():
+    waits: list[str] = []
+
+    def note(status: Status) -> None:
+        if isinstance(status, Waiting):
+            waits.append(status.reason)
+            connection.close()
+
+    with httpx.Client(transport=httpx.MockTransport(LateStream().answer)) as client:
+        connection = connect_sync("http://test/", Number, client=client, on_status=note)
+        with connection as events:
+            assert [event.number for event in events] == [1]
+
+    assert waits == ["stall"]

@@ -69,9 +69,9 @@ class Application:
                 "state": request.state.name,
             }
 
-        @app.get("/fails")
-        async def fails() -> None:
-            raise LookupError("no such thing")
+        @app.get("/fails/{error}")
+        async def fails(error: str) -> None:
+            raise {"lookup": LookupError, "timeout": TimeoutError}[error]("no such thing")
 
         @app.get("/never")
         async def never() -> None:

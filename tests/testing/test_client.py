@@ -35,9 +35,12 @@ class TestRequests:
             "state": "of the lifespan",
         }
 
-    async def test_error_of_the_application_is_raised(self, client):
-        with pytest.raises(LookupError, match="no such thing"):
-            await client.get("/fails")
+    @pytest.mark.parametrize(
+        ("name", "error"), [("lookup", LookupError), ("timeout", TimeoutError)]
+    )
+    async def test_error_of_the_application_is_raised(self, client, name, error):
+        with pytest.raises(error, match="no such thing"):
+            await client.get(f"/fails/{name}")
 
     @pytest.mark.parametrize("path", ["/notes/1/events", "/never", "/chunks"])
     async def test_answer_without_an_end_is_given_up(self, client, path):

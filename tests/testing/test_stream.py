@@ -76,7 +76,7 @@ class TestOpening:
 
     async def test_error_of_the_application_is_raised_itself(self, open_notes):
         with pytest.raises(LookupError, match="no such thing"):
-            async with open_notes("/fails"):
+            async with open_notes("/fails/lookup"):
                 pass
 
     async def test_application_that_does_not_answer_is_given_up(self, open_notes):
@@ -273,18 +273,22 @@ class TestEnding:
                 async with client.stream(URL, application.Event):
                     raise ZeroDivisionError
 
-    async def test_application_that_fails_while_it_streams_fails_the_test(self, application):
+    @pytest.mark.parametrize("error", [LookupError, TimeoutError])
+    @pytest.mark.parametrize("read", ["next", "collect"])
+    async def test_application_that_fails_while_it_streams_fails_the_test(
+        self, application, error, read
+    ):
         async def app(scope, _receive, send):
             assert scope["type"] == "http"
             headers = [(b"content-type", b"text/event-stream")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             body = b'event: stream-open\ndata: {"protocol":1,"resumed":false,"ping_interval":1}\n\n'
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            raise LookupError("in mid-stream")
+            raise error("in mid-stream")
 
         async with SSETestClient(app) as client, client.stream(URL, application.Event) as stream:
-            with pytest.raises(LookupError, match="in mid-stream"):
-                await stream.next()
+            with pytest.raises(error, match="in mid-stream"):
+                await (stream.next() if read == "next" else stream.collect(1))
 
 
 class TestWaitingForSessions:

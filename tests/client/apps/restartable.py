@@ -47,7 +47,12 @@ async def gone(number_id: str) -> Channel[Number | Mark]:
     raise HTTPException(204, number_id)
 
 
+async def seven() -> Number:
+    return Number(number=7)
+
+
 app.include_router(create_sse_router(numbers, "/numbers/{number_id}/events"))
+app.include_router(create_sse_router(numbers, "/initial/{number_id}/events", initial_event=seven))
 app.include_router(create_sse_router(numbers, "/guarded/{number_id}/events", channel=guarded))
 app.include_router(create_sse_router(numbers, "/gone/{number_id}/events", channel=gone))
 

@@ -16,7 +16,7 @@ import type {
  */
 export type UseSSEConnectionOptions<TEvent> = Pick<
   Callbacks<TEvent>,
-  "onEvent" | "onReset" | "onError"
+  "onEvent" | "onStatus" | "onReset" | "onError"
 > &
   RequestOptions &
   SharingOptions & {
@@ -77,6 +77,7 @@ export function useSSEConnection<TEvent = AnyEvent>(
       onStatus(next) {
         setStatus(next);
         tellConnected(next.state === "open");
+        latest.current.onStatus?.(next);
       },
     });
     connection.current = opened;

@@ -202,6 +202,22 @@ it("fetches everything after a reset when a function cannot say what", async () 
   await until(() => expect(counts(comments)).toEqual([2, 2]));
 });
 
+it("fetches everything where no reset is told of a stream that began anew", async () => {
+  const server = await serve(streamAndEnd(open()), stream(open({ resumed: false })));
+  const onReset = vi.fn();
+  const comments = renderComments({ endpoint: server.origin, queryKeys: () => [], onReset });
+  await comments.loaded();
+  await until(() => expect(counts(comments)).toEqual([2, 2]));
+  expect(onReset).not.toHaveBeenCalled();
+});
+
+it("tells its caller of the status", async () => {
+  const server = await serve(stream(open()));
+  const onStatus = vi.fn();
+  renderComments({ endpoint: server.origin, queryKeys: () => [], onStatus });
+  await until(() => expect(onStatus).toHaveBeenCalledWith({ state: "open", resumed: false }));
+});
+
 it("fetches the reset's own keys where it has some", async () => {
   const server = await serve(stream(open()));
   const comments = renderComments({

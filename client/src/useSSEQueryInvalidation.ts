@@ -64,16 +64,26 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
     began.current = Date.now();
   }, [client, ...streamOf(options)]);
 
+  const expire = () => {
+    const { queryKeys, resetKeys } = latest.current;
+    const keys = resetKeys ?? (typeof queryKeys === "function" ? EVERYTHING : queryKeys);
+    for (const key of keys) rounds.current?.add(key);
+  };
+
   return useSSEConnection<TEvent>({
     ...options,
-    onConnectionChange(connected) {
-      const { queryKeys, resetKeys, onConnectionChange } = latest.current;
-      if (connected && began.current !== null) {
+    onStatus(status) {
+      const { queryKeys, resetKeys, onStatus } = latest.current;
+      if (status.state === "open" && began.current !== null) {
         const keys = resetKeys ?? (typeof queryKeys === "function" ? [] : queryKeys);
         for (const key of olderThan(client, keys, began.current)) rounds.current?.add(key);
         began.current = null;
+      } else if (status.state === "open" && !status.resumed) {
+        // also where no reset is told, since all that was missed is the initial event: it does not
+        // make fresh what other events, in between, made stale
+        expire();
       }
-      onConnectionChange?.(connected);
+      onStatus?.(status);
     },
     onEvent(event, meta) {
       const { queryKeys, updater, onEvent } = latest.current;
@@ -84,10 +94,8 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
       onEvent?.(event, meta);
     },
     onReset(reason) {
-      const { queryKeys, resetKeys, onReset } = latest.current;
-      const keys = resetKeys ?? (typeof queryKeys === "function" ? EVERYTHING : queryKeys);
-      for (const key of keys) rounds.current?.add(key);
-      onReset?.(reason);
+      expire();
+      latest.current.onReset?.(reason);
     },
   });
 }

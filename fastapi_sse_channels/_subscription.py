@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._errors import StreamResetError
-from ._position import Position
+from ._position import Position, initial_received
 from ._wire import data_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Subscription(Generic[T]):
             BrokerError: The broker cannot follow the channel.
         """
         self._feed: Feed = await self._hub.follow(self._key)
-        start = self._feed.start(self._last_event_id)
+        start = self._feed.start(self._last_event_id and initial_received(self._last_event_id))
         self._position = start.position
         self._incarnation = self._feed.log.incarnation
         self._reset = start.reset
@@ -115,8 +115,8 @@ class Subscription(Generic[T]):
         return self._behind_since is not None and now - self._behind_since > self._slow_after
 
     def flush(self, now: float) -> None:
-        """See `Reader.flush`; the iterator takes the entries itself."""
-        if self._behind_since is None:
+        """See `Reader.flush`; the iterator takes the entries itself, maybe before it is told."""
+        if self._behind_since is None and self.offset < self._feed.log.top.offset:
             self._behind_since = now
         self._changed.set()
 
@@ -135,6 +135,7 @@ class Subscription(Generic[T]):
         if reason is None:
             return
         self._reset = None
+        self._behind_since = None
         self._position = log.top
         self._incarnation = log.incarnation
         self._feed.place(self)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from fastapi import HTTPException
 
 from fastapi_sse_channels import Session
+from fastapi_sse_channels._position import new_epoch, start_of
 
 URL = "/notes/1/events"
 
@@ -215,6 +217,66 @@ class TestReset:
         assert len(stream.messages) == received
 
 
+class TestLostContinuity:
+    async def test_resuming_client_that_is_overtaken_before_its_first_byte_is_reset(
+        self, make_notes, connect
+    ):
+        async def on_connect(session):
+            assert session.resumed
+            for text in "abcdef":
+                await session.channel.publish({"type": "note", "text": text})
+
+        notes = make_notes(history_size=5, slow_after=1e-6, router={"on_connect": on_connect})
+        [event_id] = await notes.publish("first")
+        stream = await connect(notes.app, URL, last_event_id=event_id)
+
+        assert notes.controls(stream) == ["stream-open", "stream-reset slow"]
+        assert json.loads(stream.frames[0]["data"])["resumed"] is False
+        assert notes.texts(stream) == []
+
+    async def test_log_that_begins_anew_resets_every_stream(self, make_notes, connect):
+        notes = make_notes()
+        await notes.publish("a", "b")
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+
+        feed.log.restart(start_of(new_epoch()))
+        feed.notify()
+        await stream.until(b"stream-reset")
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        assert notes.controls(stream) == ["stream-open", "stream-reset epoch"]
+        assert notes.texts(stream) == ["live"]
+
+    async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
+        self, make_notes, connect, eventually
+    ):
+        gate = asyncio.Event()
+        loads: list[int] = []
+
+        async def initial():
+            loads.append(0)
+            if len(loads) > 1:
+                await gate.wait()
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+        feed.log.restart(start_of(new_epoch()))
+        feed.notify()
+        await eventually(lambda: len(loads) == 2)
+        stream.disconnect()
+        await stream.until_end()
+        received = len(stream.messages)
+        gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert len(stream.messages) == received
+
+
 class TestServers:
     @pytest.fixture(params=["at once", "when awaited"])
     def failing(self, request):
@@ -333,6 +395,31 @@ class TestClosing:
 
         assert notes.texts(stream) == ["a", "b"]
         assert notes.controls(stream)[-1] == "stream-close ended"
+
+    async def test_ping_that_falls_due_takes_nothing_from_the_close(
+        self, make_notes, connect, eventually
+    ):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        [session] = notes.manager.sessions("1")
+        stream.hold()
+        await notes.publish("a")
+        await eventually(lambda: stream.sends_waiting)
+        session.close()
+        session.ping()
+        stream.release()
+        await stream.until_end()
+
+        assert notes.controls(stream)[-1] == "stream-close ended"
+
+    async def test_closing_from_a_thread_wakes_an_idle_loop(self, make_notes, connect):
+        notes = make_notes(ping_interval=None)
+        stream = await connect(notes.app, URL)
+        closing = threading.Timer(0.01, notes.manager.channel("1").close)
+        closing.start()
+
+        await stream.until_end()
+        await asyncio.to_thread(closing.join)
 
     async def test_closing_twice_is_closing_once(self, make_notes, connect):
         notes = make_notes()

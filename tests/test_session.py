@@ -302,6 +302,25 @@ class TestServers:
 
         return around
 
+    async def test_request_cancelled_as_its_stream_ends_by_itself_is_cancelled(
+        self, make_notes, connect
+    ):
+        async def cancelling(scope, receive, send):
+            async def cancel_at_the_end(message):
+                await send(message)
+                if message["type"] == "http.response.body" and not message["more_body"]:
+                    stream.task.cancel()
+
+            await notes.app(scope, receive, cancel_at_the_end)
+
+        notes = make_notes()
+        stream = await connect(cancelling, URL)
+        notes.manager.channel("1").close()
+        await asyncio.wait([stream.task])
+
+        assert stream.task.cancelled()
+        assert notes.manager.session_count("1") == 0
+
     async def test_send_that_fails_ends_its_own_stream_only(self, make_notes, connect, failing):
         notes = make_notes()
         broken = await connect(failing(notes.app, b'"text":"a"'), URL)

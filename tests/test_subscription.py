@@ -8,6 +8,7 @@ import math
 import pytest
 
 from fastapi_sse_channels import DrainingError, InvalidEventError, StreamResetError
+from fastapi_sse_channels._position import new_epoch, start_of
 
 
 async def texts(events, count):
@@ -134,6 +135,21 @@ async def test_id_of_a_stream_that_awaits_its_initial_event_leaves_no_hole(make_
     ids = await notes.publish("a", "b", "c")
     async with notes.manager.subscribe("1", last_event_id=ids[0] + "~") as events:
         assert await texts(events, 2) == ["b", "c"]
+
+
+async def test_log_that_begins_anew_is_raised_once_and_iteration_goes_on(make_notes):
+    notes = make_notes()
+    async with notes.manager.subscribe("1") as events:
+        await notes.publish("a", "b")
+        await texts(events, 2)
+        notes.manager.hub.feed("note:1:events").log.restart(start_of(new_epoch()))
+        await notes.publish(*"abcd")
+
+        with pytest.raises(StreamResetError, match="epoch"):
+            await anext(events)
+        await notes.publish("live")
+
+        assert await texts(events, 1) == ["live"]
 
 
 async def test_iteration_ends_with_the_drain_after_what_was_published(make_notes):

@@ -72,6 +72,16 @@ async def test_bytes_of_idle_channels_are_bounded_as_a_whole():
     assert len(broker._idle) == 10
 
 
+async def test_follower_is_handed_nothing_that_expired(clock):
+    broker = MemoryBroker(clock=clock)
+    await broker.publish("a", BODY, KEEPING)
+    clock.now += KEEPING.ttl
+
+    log = await broker.subscribe("a", KEEPING, lambda: None)
+
+    assert (len(log), log.floor.offset) == (0, 1)
+
+
 async def test_idle_channel_keeps_no_copies_for_readers():
     broker = MemoryBroker()
     for _ in range(10):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 _DESK = "fastapi_sse_channels.handoff"
-_ROUTE = frozenset({"endpoint", "path_params", "route", "router"})
+# FastAPI's exit stacks, and the desk
+_NOT_FOR_OTHERS = "fastapi"
 
 
 class SSEMiddleware:
@@ -44,7 +45,7 @@ class SSEMiddleware:
 
     async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> Stream[Any] | None:
         desk = _Desk(send)
-        # what the frameworks put into the scope of a request would weigh on its stream
+        # what FastAPI keeps in the scope of a request would weigh on its stream
         inner = {**scope, _DESK: desk}
         try:
             await self.app(inner, receive, send)
@@ -53,8 +54,10 @@ class SSEMiddleware:
                 await desk.stream.end()
             raise
         finally:
-            # for middlewares around this one, which may name the request by its route
-            scope.update((name, inner[name]) for name in _ROUTE.intersection(inner))
+            # for middlewares around this one, which may name the route or the user
+            scope.update(
+                (name, inner[name]) for name in inner if not name.startswith(_NOT_FOR_OTHERS)
+            )
         return desk.stream
 
 

@@ -179,6 +179,10 @@ class Log:
             self._joined[offset] = joined
         return joined
 
+    def compact(self) -> None:
+        """Keep nothing but the entries, while nobody reads."""
+        self._joined.clear()
+
     def entries_after(self, offset: int) -> list[Entry]:
         """Return the entries that follow an offset, oldest first."""
         # from the right: readers are near the top, and a deque is slow in the middle

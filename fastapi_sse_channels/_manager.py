@@ -21,7 +21,7 @@ from ._hub import Hub
 from ._keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
 from ._log import Retention
 from ._position import MAX_ID_LENGTH
-from ._publisher import Publisher
+from ._publisher import Publisher, result_from
 from ._session import SlowPolicy, StreamSettings
 from ._subscription import Subscription
 from .brokers import Broker, MemoryBroker
@@ -170,10 +170,7 @@ class ChannelManager(Generic[T]):
         if hub.loop is asyncio.get_running_loop():
             return await self._publish(hub, key, body, idempotency_key)
         # streams live on another thread's loop: TestClient does this, and background threads
-        future = asyncio.run_coroutine_threadsafe(
-            self._publish(hub, key, body, idempotency_key), hub.loop
-        )
-        return await asyncio.wrap_future(future)
+        return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
 
     def publish_sync(
         self,

@@ -76,6 +76,11 @@ def awaiting_initial(event_id: str) -> str:
     return event_id + "~"
 
 
+def initial_received(event_id: str) -> str:
+    """Take the mark off an id, for a reader that is sent no initial event anyway."""
+    return event_id.removesuffix("~")
+
+
 def new_epoch() -> str:
     """Draw the name of a log's incarnation (62**12 of them)."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(12))

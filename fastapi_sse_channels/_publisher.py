@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._errors import BrokerClosedError, WrongThreadError
@@ -68,15 +68,38 @@ def _result_of(publishing: Coroutine[Any, Any, str], loop: asyncio.AbstractEvent
 
     What is handed to a loop in its last turn is never run, and nobody is told.
     """
+    future = _hand_over(publishing, loop)
+    while not (future.done() or loop.is_closed()):
+        wait([future], timeout=_LOOK_INTERVAL)
+    return _outcome(future, publishing)
+
+
+async def result_from(loop: asyncio.AbstractEventLoop, publishing: Coroutine[Any, Any, str]) -> str:
+    """Do what `_result_of` does, from another thread's event loop."""
+    future = _hand_over(publishing, loop)
+    waiting = asyncio.wrap_future(future)
     try:
-        future = asyncio.run_coroutine_threadsafe(publishing, loop)
+        while not (waiting.done() or loop.is_closed()):
+            await asyncio.wait([waiting], timeout=_LOOK_INTERVAL)
+    except asyncio.CancelledError:
+        waiting.cancel()
+        raise
+    if waiting.done() and not waiting.cancelled():
+        return waiting.result()
+    return _outcome(future, publishing)
+
+
+def _hand_over(
+    publishing: Coroutine[Any, Any, str], loop: asyncio.AbstractEventLoop
+) -> Future[str]:
+    try:
+        return asyncio.run_coroutine_threadsafe(publishing, loop)
     except RuntimeError as error:  # closed already
         publishing.close()
         raise BrokerClosedError(_LOOP_ENDED) from error
-    while not loop.is_closed():
-        done, _ = wait([future], timeout=_LOOK_INTERVAL)
-        if done:
-            break
+
+
+def _outcome(future: Future[str], publishing: Coroutine[Any, Any, str]) -> str:
     if inspect.getcoroutinestate(publishing) == inspect.CORO_CREATED:
         publishing.close()
     if not future.done() or future.cancelled():

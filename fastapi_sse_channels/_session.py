@@ -165,12 +165,12 @@ class Session(Generic[T]):
         Returns:
             Whether the stream goes on.
         """
-        if not await self._send_within_timeout(self._send(start)):
+        if not await self._send_within_timeout(_call(self._send, start)):
             return False
         self._send = past_forwarders(self._send)
         if self._settings.chunks is not None:
             self._direct = direct_writer(self._send, self._settings.chunks)
-        return await self._send_within_timeout(self._send(_body(opening)))
+        return await self._send_within_timeout(_call(self._send, _body(opening)))
 
     def go_live(self, task: asyncio.Task[Any]) -> None:
         """Let the fan-out send from now on.
@@ -223,10 +223,10 @@ class Session(Generic[T]):
 
     def _send_now(self, message: Message, now: float) -> Coroutine[object, object, None] | None:
         """Take the first step of a send, which is the only one unless the client reads slowly."""
-        call: Any = self._send(message)
-        if type(call) is not types.CoroutineType:
-            call = _await(call)
         try:
+            call: Any = self._send(message)
+            if type(call) is not types.CoroutineType:
+                call = _await(call)
             waiting_for = call.send(None)
         except StopIteration:
             self._sent(message, now)
@@ -309,7 +309,7 @@ class Session(Generic[T]):
                 break
             message = following
             self._stuck_since = loop.time()
-            first = self._send(message)
+            first = _call(self._send, message)
         self._stuck_since = None
 
     async def _following_message(self) -> Message | None:
@@ -340,11 +340,15 @@ class Session(Generic[T]):
         message = await self._reset_message()
         if not self._is_ended:
             self._stuck_since = asyncio.get_running_loop().time()
-            await self._finish(self._send(message), message)
+            await self._finish(_call(self._send, message), message)
 
     async def _reset_message(self) -> Message:
         reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
-        frames = await self._reset_frames(reason)
+        frames = None if self._is_closing else await self._reset_frames(reason)
+        if self._is_closing:
+            # to show it the state of now, of all times, would be wrong for a revoked client; one
+            # that comes back is reset then
+            return _body(self._extra, more=False)
         if frames is not None:
             return _body(frames)
         closing = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
@@ -389,6 +393,11 @@ def _body(chunk: bytes, *, more: bool = True) -> Message:
 def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
     """Give the last of several initial events the id that completes them."""
     return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
+
+
+async def _call(send: Send, message: Message) -> None:
+    """Send; where the server complains at once, as granian does, the error comes when awaited."""
+    await send(message)
 
 
 async def _await(sending: Awaitable[None]) -> None:

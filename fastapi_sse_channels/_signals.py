@@ -51,13 +51,18 @@ class SignalChain:
                 signal.signal(number, link)
 
     def uninstall(self) -> None:
-        """Put the previous handlers back, where nobody chained after us."""
+        """Put the previous handlers back, where nobody but our like chained after us."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number, link in self._installed.items():
-            previous = link.previous
-            if signal.getsignal(number) is link:
-                signal.signal(number, previous)
+            current: object = signal.getsignal(number)
+            if current is link:
+                signal.signal(number, link.previous)
+            while isinstance(current, _Link):
+                # of an application that started later, and has not stopped yet
+                if current.previous is link:
+                    current.previous = link.previous
+                current = current.previous
         self._installed.clear()
 
     def _is_in(self, handler: object) -> bool:

@@ -67,17 +67,18 @@ class Stream(Generic[T]):
         if self._on_disconnect is None:
             return
         hook = asyncio.ensure_future(call_hook(self._on_disconnect, self.session))
-        try:
-            # shielded: the server may cancel a request whose client has left
-            async with asyncio.timeout(_DISCONNECT_TIMEOUT):
-                await asyncio.shield(hook)
-        except TimeoutError:
+        hook.add_done_callback(self._told)
+        # which goes on alone where the server cancels a request whose client has left
+        await asyncio.wait([hook], timeout=_DISCONNECT_TIMEOUT)
+        if not hook.done():
             hook.cancel()
             logger.warning(
                 "%r: on_disconnect took longer than %s s", self.session, _DISCONNECT_TIMEOUT
             )
-        except Exception:
-            logger.exception("%r: on_disconnect failed", self.session)
+
+    def _told(self, hook: asyncio.Future[None]) -> None:
+        if not hook.cancelled() and (error := hook.exception()) is not None:
+            logger.error("%r: on_disconnect failed", self.session, exc_info=error)
 
 
 async def call_hook(hook: SessionHook[T], session: Session[T]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._errors import ConfigurationError, StreamResetError
-from ._position import Position
+from ._position import Position, initial_received
 from ._wire import data_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Subscription(Generic[T]):
             BrokerError: The broker cannot follow the channel.
         """
         self._feed = feed = await self._hub.follow(self._key)
-        start = feed.start(self._last_event_id)
+        start = feed.start(self._last_event_id and initial_received(self._last_event_id))
         self._position = start.position
         self._incarnation = feed.log.incarnation
         self._reset = start.reset
@@ -119,8 +119,8 @@ class Subscription(Generic[T]):
         return self._behind_since is not None and now - self._behind_since > self._slow_after
 
     def flush(self, now: float) -> None:
-        """See `Reader.flush`; the iterator takes the entries itself."""
-        if self._behind_since is None:
+        """See `Reader.flush`; the iterator takes the entries itself, maybe before it is told."""
+        if self._behind_since is None and self.offset < self._entered().log.top.offset:
             self._behind_since = now
         self._changed.set()
 
@@ -145,6 +145,7 @@ class Subscription(Generic[T]):
         if reason is None:
             return
         self._reset = None
+        self._behind_since = None
         self._position = log.top
         self._incarnation = log.incarnation
         feed.place(self)

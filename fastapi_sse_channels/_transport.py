@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import types
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -107,5 +108,12 @@ def _wrapped(function: Any, owner: Any) -> Iterator[Any]:
     plain = getattr(function, "__func__", function)
     if (code := getattr(plain, "__code__", None)) is not None:
         cells = zip(code.co_freevars, getattr(plain, "__closure__", None) or (), strict=True)
-        places.update((name, cell.cell_contents) for name, cell in cells if name in _NAMES)
+        places.update((name, _content(cell)) for name, cell in cells if name in _NAMES)
     return (places[name] for name in _NAMES if callable(places[name]))
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return None

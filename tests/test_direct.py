@@ -155,3 +155,13 @@ class TestGuards:
 
         assert direct_writer(send, Chunks()) is None
         assert direct_writer(other.send, Chunks()) is None
+
+
+def test_every_piece_is_a_chunk_of_its_own():
+    chunks = Chunks()
+
+    assert [chunks.encode(piece) for piece in (b"one", b"three", b"three")] == [
+        b"3\r\none\r\n",
+        b"5\r\nthree\r\n",
+        b"5\r\nthree\r\n",
+    ]

@@ -146,6 +146,23 @@ class TestBursts:
 
         assert notes.controls(stream) == ["stream-open"]
 
+    async def test_publisher_goes_on_as_soon_as_a_stuck_reader_does(
+        self, make_notes, connect, eventually
+    ):
+        """Not when it looks again by itself."""
+        notes = make_notes(history_size=3, slow_after=1000)
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("first")
+        await eventually(lambda: stream.sends_waiting)
+        publishing = asyncio.ensure_future(notes.publish(*"abcdef"))
+        await eventually(lambda: notes.manager.hub.feed("note:1:events").log.top.offset == 4)
+        stream.release()
+        await stream.until(b'"text":"f"')
+
+        await publishing
+        assert notes.controls(stream) == ["stream-open"]
+
     async def test_stuck_reader_turns_slow_and_no_longer_holds_publishers(
         self, make_notes, connect
     ):

@@ -88,6 +88,18 @@ class TestMakeRoom:
         async with asyncio.timeout(1):
             await feed.make_room(FRAME, patience=100)
 
+    async def test_reader_that_comes_later_with_an_older_position_is_waited_for(self, feed):
+        feed.place(Reader(5))
+        publish(feed, 5)
+        await feed.make_room(FRAME, patience=100)
+        feed.place(Reader(0))
+
+        waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=100))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        waiting.cancel()
+
+        assert not done
+
     async def test_reader_at_the_edge_is_waited_for_until_it_moves(self, feed):
         reader = Reader(0)
         feed.place(reader)

@@ -194,6 +194,42 @@ class TestRequest:
 
         assert names == [("/notes/{note_id}/events", {"note_id": "1"})]
 
+    @pytest.mark.parametrize("path", [URL, "/plain"])
+    async def test_tells_middlewares_around_what_those_inside_found(
+        self, make_notes, connect, path
+    ):
+        scopes = []
+
+        class Authenticating:
+            def __init__(self, app):
+                self.app = app
+
+            async def __call__(self, scope, receive, send):
+                scope["user"] = "ann"
+                await self.app(scope, receive, send)
+
+        class Auditing:
+            def __init__(self, app):
+                self.app = app
+
+            async def __call__(self, scope, receive, send):
+                await self.app(scope, receive, send)
+                scopes.append(scope)
+
+        notes = make_notes()
+        notes.app.add_api_route("/plain", lambda: "plain")
+        inside(notes, (Authenticating, {}))
+        notes.app.add_middleware(Auditing)
+
+        stream = await connect(notes.app, path)
+        stream.disconnect()
+        await stream.until_end()
+
+        [scope] = scopes
+        assert scope["user"] == "ann"
+        # its exit stacks would weigh on an open stream
+        assert not [name for name in scope if name.startswith("fastapi")]
+
 
 class TestStream:
     async def test_ends_when_the_client_leaves(self, make_notes, connect):

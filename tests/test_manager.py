@@ -499,6 +499,56 @@ class TestLimits:
 
         assert sorted(stream.status for stream in streams) == [200] * 3 + [503] * 7
         assert notes.manager.session_count("1") == 3
+        for stream in streams:
+            stream.disconnect()
+            await stream.until_end()
+        assert notes.manager.hub.feed("note:1:events") is None
+
+
+class TestFollowing:
+    """What several streams of a channel wait for together."""
+
+    @pytest.fixture
+    def gate(self):
+        return asyncio.Event()
+
+    @pytest.fixture
+    def broker(self, gate):
+        class Slow(MemoryBroker):
+            async def subscribe(self, key, retention, notify):
+                await gate.wait()
+                return await super().subscribe(key, retention, notify)
+
+        return Slow()
+
+    async def test_client_that_leaves_meanwhile_leaves_others_waiting(
+        self, make_notes, connect, broker, gate, eventually
+    ):
+        notes = make_notes(broker=broker)
+        leaving = await connect(notes.app, URL, wait=False)
+        staying = await connect(notes.app, URL, wait=False)
+        await eventually(
+            lambda: (feed := notes.manager.hub.feed("note:1:events")) and feed.users == 2
+        )
+        leaving.task.cancel()
+        await asyncio.wait([leaving.task])
+        gate.set()
+
+        await staying.until(b"stream-open")
+        assert notes.manager.session_count("1") == 1
+
+    async def test_channel_that_nobody_waits_for_any_more_is_not_followed(
+        self, make_notes, connect, broker, gate, eventually
+    ):
+        notes = make_notes(broker=broker)
+        leaving = await connect(notes.app, URL, wait=False)
+        feed = await eventually(lambda: notes.manager.hub.feed("note:1:events"))
+        leaving.task.cancel()
+        await asyncio.wait([leaving.task])
+        gate.set()
+        await eventually(feed.ready.done)
+
+        assert repr(broker) == "<MemoryBroker followed=0 idle=0>"
 
 
 class TestDrain:
@@ -526,6 +576,36 @@ class TestDrain:
             await notes.manager.drain()
 
         assert notes.manager.session_count("1") == 0
+
+    async def test_drain_waits_for_streams_although_there_were_none_before(
+        self, make_notes, connect, eventually
+    ):
+        notes = make_notes()
+        gone = await connect(notes.app, URL)
+        gone.disconnect()
+        await gone.until_end()
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("a")
+        await eventually(lambda: stream.sends_waiting)
+
+        await notes.manager.drain()
+
+        assert notes.manager.session_count("1") == 0
+
+    async def test_second_drain_ends_the_streams_that_came_after_another_start(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        await notes.manager.drain()
+        await notes.manager.start()
+        stream = await connect(notes.app, URL)
+
+        await notes.manager.drain()
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
+        await notes.manager.stop()
 
     async def test_stream_that_opens_during_the_drain_is_refused(
         self, make_notes, connect, eventually

@@ -73,6 +73,41 @@ def test_event_handed_to_a_loop_that_has_ended_is_refused(manager):
         publisher.publish_sync("1", {"type": "note"})
 
 
+@pytest.fixture
+def ending(manager):
+    """Run the manager on another thread's loop, which ends with a publish in its last turn."""
+    loop: Any = asyncio.new_event_loop()
+    is_running = threading.Event()
+
+    async def main():
+        await manager.start()
+        is_running.set()
+        deadline = time.monotonic() + 5
+        # nothing else runs on this loop while it looks, and nothing after it returned
+        while not loop._ready and time.monotonic() < deadline:  # noqa: SLF001
+            time.sleep(0.001)  # noqa: ASYNC251
+
+    def run():
+        loop.run_until_complete(main())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert is_running.wait(5)
+    yield
+    thread.join(5)
+
+
+@pytest.mark.usefixtures("ending")
+def test_event_handed_from_loop_to_loop_in_its_last_turn_is_not_waited_for(manager):
+    async def publish():
+        async with asyncio.timeout(5):
+            await manager.publish("1", {"type": "note"})
+
+    with pytest.raises(BrokerClosedError, match="ended before the event was known to be stored"):
+        asyncio.run(publish())
+
+
 def test_publish_that_is_cancelled_with_its_loop_says_so(manager):
     publisher, loop = provided(manager)
     result = in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from fastapi import HTTPException
 
 from fastapi_sse_channels import Session
+from fastapi_sse_channels._position import new_epoch, start_of
 
 URL = "/notes/1/events"
 
@@ -215,6 +217,149 @@ class TestReset:
         assert len(stream.messages) == received
 
 
+class TestLostContinuity:
+    async def test_resuming_client_that_is_overtaken_before_its_first_byte_is_reset(
+        self, make_notes, connect
+    ):
+        async def on_connect(session):
+            assert session.resumed
+            for text in "abcdef":
+                await session.channel.publish({"type": "note", "text": text})
+
+        notes = make_notes(history_size=5, slow_after=1e-6, router={"on_connect": on_connect})
+        [event_id] = await notes.publish("first")
+        stream = await connect(notes.app, URL, last_event_id=event_id)
+
+        assert notes.controls(stream) == ["stream-open", "stream-reset slow"]
+        assert json.loads(stream.frames[0]["data"])["resumed"] is False
+        assert notes.texts(stream) == []
+
+    async def test_log_that_begins_anew_resets_every_stream(self, make_notes, connect):
+        notes = make_notes()
+        await notes.publish("a", "b")
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+
+        feed.log.restart(start_of(new_epoch()))
+        feed.notify()
+        await stream.until(b"stream-reset")
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        assert notes.controls(stream) == ["stream-open", "stream-reset epoch"]
+        assert notes.texts(stream) == ["live"]
+
+    async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
+        self, make_notes, connect, eventually
+    ):
+        gate = asyncio.Event()
+        loads: list[int] = []
+
+        async def initial():
+            loads.append(0)
+            if len(loads) > 1:
+                await gate.wait()
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+        feed.log.restart(start_of(new_epoch()))
+        feed.notify()
+        await eventually(lambda: len(loads) == 2)
+        stream.disconnect()
+        await stream.until_end()
+        received = len(stream.messages)
+        gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert len(stream.messages) == received
+
+
+class TestServers:
+    @pytest.fixture(params=["at once", "when awaited"])
+    def failing(self, request):
+        """Put a client behind a server whose `send` fails for one event."""
+
+        def at_once(_message):
+            raise RuntimeError("flow error")
+
+        async def when_awaited(_message):
+            raise RuntimeError("flow error")
+
+        fail = at_once if request.param == "at once" else when_awaited
+
+        def around(app, marker):
+            async def wrapped(scope, receive, send):
+                # no coroutine function: granian complains before there is anything to await
+                def checked(message):
+                    return fail(message) if marker in message.get("body", b"") else send(message)
+
+                await app(scope, receive, checked)
+
+            return wrapped
+
+        return around
+
+    async def test_request_cancelled_as_its_stream_ends_by_itself_is_cancelled(
+        self, make_notes, connect
+    ):
+        async def cancelling(scope, receive, send):
+            async def cancel_at_the_end(message):
+                await send(message)
+                if message["type"] == "http.response.body" and not message["more_body"]:
+                    stream.task.cancel()
+
+            await notes.app(scope, receive, cancel_at_the_end)
+
+        notes = make_notes()
+        stream = await connect(cancelling, URL)
+        notes.manager.channel("1").close()
+        await asyncio.wait([stream.task])
+
+        assert stream.task.cancelled()
+        assert notes.manager.session_count("1") == 0
+
+    async def test_send_that_fails_ends_its_own_stream_only(self, make_notes, connect, failing):
+        notes = make_notes()
+        broken = await connect(failing(notes.app, b'"text":"a"'), URL)
+        healthy = await connect(notes.app, URL)
+        await notes.publish("a")
+        await healthy.until(b'"text":"a"')
+        await broken.until_end()
+        await notes.publish("b")
+        await healthy.until(b'"text":"b"')
+
+        assert notes.manager.session_count("1") == 1
+
+    async def test_send_that_fails_after_a_slow_one_ends_the_stream(
+        self, make_notes, connect, failing, eventually
+    ):
+        notes = make_notes()
+        stream = await connect(failing(notes.app, b'"text":"b"'), URL)
+        stream.hold()
+        await notes.publish("a")
+        await eventually(lambda: stream.sends_waiting)
+        await notes.publish("b")
+        stream.release()
+        await stream.until_end()
+
+        assert notes.texts(stream) == ["a"]
+        assert notes.manager.session_count("1") == 0
+
+    async def test_send_that_fails_with_a_reset_ends_the_stream(self, make_notes, connect, failing):
+        notes = make_notes(history_size=2, slow_after=0.01)
+        stream = await connect(failing(notes.app, b"stream-reset"), URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open"]
+        assert notes.manager.session_count("1") == 0
+
+
 class TestClosing:
     async def test_close_comes_after_what_was_published(self, make_notes, connect):
         notes = make_notes(retry=1000)
@@ -270,11 +415,87 @@ class TestClosing:
         assert notes.texts(stream) == ["a", "b"]
         assert notes.controls(stream)[-1] == "stream-close ended"
 
+    async def test_ping_that_falls_due_takes_nothing_from_the_close(
+        self, make_notes, connect, eventually
+    ):
+        notes = make_notes()
+        stream = await connect(notes.app, URL)
+        [session] = notes.manager.sessions("1")
+        stream.hold()
+        await notes.publish("a")
+        await eventually(lambda: stream.sends_waiting)
+        session.close()
+        session.ping()
+        stream.release()
+        await stream.until_end()
+
+        assert notes.controls(stream)[-1] == "stream-close ended"
+
+    async def test_closing_from_a_thread_wakes_an_idle_loop(self, make_notes, connect):
+        notes = make_notes(ping_interval=None)
+        stream = await connect(notes.app, URL)
+        closing = threading.Timer(0.01, notes.manager.channel("1").close)
+        closing.start()
+
+        await stream.until_end()
+        await asyncio.to_thread(closing.join)
+
     async def test_closing_twice_is_closing_once(self, make_notes, connect):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         notes.manager.channel("1").close("ended")
         notes.manager.channel("1").close("revoked")
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
+
+    @pytest.mark.parametrize("slow_policy", ["reset", "close"])
+    async def test_revoked_client_that_lags_is_not_shown_the_state_of_now(
+        self, make_notes, connect, slow_policy
+    ):
+        loads: list[int] = []
+
+        async def initial():
+            loads.append(0)
+            return {"type": "note", "text": f"initial {len(loads)}"}
+
+        notes = make_notes(
+            history_size=2,
+            slow_after=0.01,
+            slow_policy=slow_policy,
+            router={"initial_event": initial},
+        )
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        notes.manager.channel("1").close("revoked")
+        stream.release()
+        await stream.until_end()
+
+        assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
+        assert json.loads(stream.frames[-1]["data"])["reconnect"] is False
+        assert len(loads) == 1
+
+    async def test_client_revoked_while_it_is_reset_is_not_shown_the_state_of_now(
+        self, make_notes, connect, eventually
+    ):
+        gate = asyncio.Event()
+        loads: list[int] = []
+
+        async def initial():
+            loads.append(0)
+            if len(loads) > 1:
+                await gate.wait()
+            return {"type": "note", "text": f"initial {len(loads)}"}
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await eventually(lambda: len(loads) == 2)
+        notes.manager.channel("1").close("revoked")
+        gate.set()
         await stream.until_end()
 
         assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
@@ -342,6 +563,41 @@ class TestHooks:
         await stream.until_end()
 
         assert "on_disconnect failed" in caplog.text
+
+    async def test_on_disconnect_that_times_out_by_itself_is_not_called_slow(
+        self, make_notes, connect, caplog
+    ):
+        async def on_disconnect(_session):
+            raise TimeoutError("the database")
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await stream.until_end()
+
+        assert "on_disconnect failed" in caplog.text
+        assert "the database" in caplog.text
+        assert "took longer" not in caplog.text
+
+    async def test_error_of_on_disconnect_is_logged_also_where_its_request_was_cancelled(
+        self, make_notes, connect, caplog, eventually
+    ):
+        running, gate = asyncio.Event(), asyncio.Event()
+
+        async def on_disconnect(_session):
+            running.set()
+            await gate.wait()
+            raise ValueError("boom")
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await running.wait()
+        stream.task.cancel()
+        await asyncio.wait([stream.task])
+        gate.set()
+
+        await eventually(lambda: "on_disconnect failed" in caplog.text)
 
     async def test_on_disconnect_may_publish(self, make_notes, connect):
         async def on_disconnect(session):

@@ -106,6 +106,18 @@ def test_chains_uninstalled_in_any_order_leave_nothing_that_fails(heard):
     assert heard[-1] == "server"
 
 
+def test_chains_uninstalled_in_the_order_of_installing_are_gone(servers_handler):
+    """As two applications that run one after the other; none may be kept for each round."""
+    for _ in range(3):
+        chains = [SignalChain(lambda: None) for _ in range(3)]
+        for chain in chains:
+            chain.install()
+        for chain in chains:
+            chain.uninstall()
+
+    assert [signal.getsignal(number) for number in SIGNALS] == [servers_handler] * 2
+
+
 def test_default_disposition_is_left_alone(heard):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     chain = SignalChain(lambda: heard.append("ours"))

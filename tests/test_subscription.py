@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -12,6 +13,7 @@ from fastapi_sse_channels import (
     InvalidEventError,
     StreamResetError,
 )
+from fastapi_sse_channels._position import new_epoch, start_of
 
 
 async def texts(events, count):
@@ -113,6 +115,52 @@ async def test_burst_overruns_no_subscription_that_keeps_up(make_notes):
         await notes.publish(*map(str, range(100)))
 
         assert await reading == list(map(str, range(100)))
+
+
+async def test_subscription_that_took_an_event_before_it_was_told_of_it_is_not_behind(
+    make_notes, eventually
+):
+    """Or a later burst would not wait for it."""
+    notes = make_notes()
+    async with notes.manager.subscribe("1") as events:
+        await notes.publish("a")
+        await texts(events, 1)
+        await eventually(lambda: not notes.manager.hub.feed("note:1:events").dirty)
+
+        assert not events.is_slow(math.inf)
+
+
+async def test_subscription_that_was_reset_is_not_behind(make_notes, eventually):
+    notes = make_notes(history_size=3, slow_after=0.01)
+    async with notes.manager.subscribe("1") as events:
+        await notes.publish(*"abcdefgh")
+        await eventually(lambda: events.is_slow(math.inf))
+        with pytest.raises(StreamResetError, match="slow"):
+            await anext(events)
+
+        assert not events.is_slow(math.inf)
+
+
+async def test_id_of_a_stream_that_awaits_its_initial_event_leaves_no_hole(make_notes):
+    notes = make_notes()
+    ids = await notes.publish("a", "b", "c")
+    async with notes.manager.subscribe("1", last_event_id=ids[0] + "~") as events:
+        assert await texts(events, 2) == ["b", "c"]
+
+
+async def test_log_that_begins_anew_is_raised_once_and_iteration_goes_on(make_notes):
+    notes = make_notes()
+    async with notes.manager.subscribe("1") as events:
+        await notes.publish("a", "b")
+        await texts(events, 2)
+        notes.manager.hub.feed("note:1:events").log.restart(start_of(new_epoch()))
+        await notes.publish(*"abcd")
+
+        with pytest.raises(StreamResetError, match="epoch"):
+            await anext(events)
+        await notes.publish("live")
+
+        assert await texts(events, 1) == ["live"]
 
 
 async def test_iteration_ends_with_the_drain_after_what_was_published(make_notes):

@@ -111,6 +111,17 @@ def test_server_that_keeps_its_transport_to_itself_has_none(send):
     assert shutdown_behind(send, send) is None
 
 
+def test_wrapper_whose_send_is_not_known_yet_has_no_transport():
+    def wrapping():
+        def wrapped(message):
+            return send(message)
+
+        assert transport_behind(wrapped, wrapped) is None
+        send = print
+
+    wrapping()
+
+
 def test_wrappers_that_lead_in_a_circle_end():
     class Circle:
         async def send(self, message):

@@ -159,6 +159,7 @@ class MemoryBroker(Broker):
         return log
 
     def _keep(self, key: str, log: Log, now: float) -> None:
+        log.compact()
         self._idle[key] = _Idle(log, now)
         self._idle_bytes += log.nbytes
         while self._idle and self._is_too_much(now):

@@ -72,6 +72,28 @@ async def test_bytes_of_idle_channels_are_bounded_as_a_whole():
     assert len(broker._idle) == 10
 
 
+async def test_follower_is_handed_nothing_that_expired(clock):
+    broker = MemoryBroker(clock=clock)
+    await broker.publish("a", BODY, KEEPING)
+    clock.now += KEEPING.ttl
+
+    log = await broker.subscribe("a", KEEPING, lambda: None)
+
+    assert (len(log), log.floor.offset) == (0, 1)
+
+
+async def test_idle_channel_keeps_no_copies_for_readers():
+    broker = MemoryBroker()
+    for _ in range(10):
+        await broker.publish("a", event_body(b"x" * 900), KEEPING)
+    log = await broker.subscribe("a", KEEPING, lambda: None)
+    joined = log.after(0)
+    assert log.after(0) is joined
+    broker.unsubscribe("a")
+
+    assert log.after(0) is not joined
+
+
 async def test_channel_larger_than_all_that_idle_ones_may_hold_is_published_all_the_same():
     broker = MemoryBroker(max_idle_bytes=100)
     position = await broker.publish("a", event_body(b"x" * 900), KEEPING)

@@ -116,7 +116,8 @@ class Node:
             async with asyncio.timeout(seconds):
                 await self._connector.find_servers()
             for shard in self._connector.shards():
-                await self._link(shard).start(seconds)
+                link = self._links[shard] = self._new_link(shard)
+                await link.start(seconds)
             await self._rehearse(seconds)
         except BaseException:
             await self._stop_links()
@@ -152,7 +153,6 @@ class Node:
         for followed in tuple(self._followed.values()):
             self.unfollow(followed.key)
         await end(self._checking)
-        await end(self._moving)
         await self.counts.stop()
         await self._stop_links()
         try:
@@ -241,41 +241,56 @@ class Node:
     def on_link_down(self, link: Link, error: BaseException) -> None:
         """See `LinkListener.on_link_down`."""
         logger.warning("lost the subscription to Redis, reconnecting: %s", error)
-        if link.shard and (self._moving is None or self._moving.done()):
-            self._moving = asyncio.create_task(self._follow_moved_slots())
+        if link.shard:
+            self._look_for_slots()
 
     async def _listen_to(self, followed: Followed) -> None:
         """Return once what is published from now on is heard."""
-        link = self._link(followed.shard)
+        await self._link(followed.shard).is_up.wait()
+        await self._subscribe(followed)
+
+    async def _subscribe(self, followed: Followed) -> None:
         if self._follow == "channel":
-            await link.subscribe(self._names.channel(followed.key))
-        else:
-            await link.is_up.wait()
+            await self._link(followed.shard).subscribe(self._names.channel(followed.key))
 
     def _link(self, shard: str) -> Link:
         link = self._links.get(shard)
         if link is None:
-            link = self._links[shard] = Link(
-                shard,
-                lambda: self._connector.reader_connection(shard),
-                self._send_probe,
-                self,
-                pattern=self._names.pattern if self._follow == "pattern" else None,
-                verbs=SHARDED if self._connector.is_sharded else PLAIN,
-                probe_channel=self._probe_channel(shard),
-                probe_interval=self._probe_interval,
-                on_silence=self._on_silence,
-            )
+            # redis-py heard of another server before a link was lost
+            link = self._links[shard] = self._new_link(shard)
+            link.start_in_background()
+            self._look_for_slots()
         return link
 
+    def _new_link(self, shard: str) -> Link:
+        return Link(
+            shard,
+            lambda: self._connector.reader_connection(shard),
+            self._send_probe,
+            self,
+            pattern=self._names.pattern if self._follow == "pattern" else None,
+            verbs=SHARDED if self._connector.is_sharded else PLAIN,
+            probe_channel=self._probe_channel(shard),
+            probe_interval=self._probe_interval,
+            on_silence=self._on_silence,
+        )
+
     async def _stop_links(self) -> None:
-        for link in self._links.values():
+        await end(self._moving)
+        links, self._links = self._links, {}
+        for link in links.values():
             await link.stop()
-        self._links.clear()
 
     def _probe_channel(self, shard: str) -> str:
+        if shard not in self._connector.shards():
+            msg = f"{shard} carries no channels any more"
+            raise RedisConnectionError(msg)
         candidates = (self._names.probe(f"{self.id}.{number}") for number in count())
         return next(name for name in candidates if self._connector.shard_of(name) == shard)
+
+    def _look_for_slots(self) -> None:
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._follow_moved_slots())
 
     async def _follow_moved_slots(self) -> None:
         """Listen where a sharded cluster carries the channels now."""
@@ -295,8 +310,8 @@ class Node:
             # the slot of the probe may move as any other
             if shard not in shards or self._connector.shard_of(link.probe_channel) != shard
         }
-        for shard in shards - self._links.keys():
-            await self._link(shard).start(None)
+        for shard in shards:
+            self._link(shard)
         for followed in tuple(self._followed.values()):
             channel = self._names.channel(followed.key)
             shard = self._connector.shard_of(channel)
@@ -319,8 +334,10 @@ class Node:
     async def _repair(self, followed: Followed) -> None:
         while followed.arrived is not None:
             try:
+                # not in one of the few places: a server that is away would hold up the others
+                await self._link(followed.shard).is_up.wait()
                 async with self._syncs:
-                    await self._listen_to(followed)
+                    await self._subscribe(followed)
                     if not await self._catch_up(followed):
                         followed.arrived = []
             except (*UNAVAILABLE, NotOursError) as error:

@@ -130,6 +130,7 @@ class RedisBroker(Broker):
         *,
         follow: Follow = "pattern",
         publish_timeout: float = 1.9,
+        max_connections: int = 32,
         **options: Any,
     ) -> RedisBroker:
         """Use a Redis Cluster.
@@ -140,13 +141,17 @@ class RedisBroker(Broker):
                 carries to every server; `"channel"` uses sharded pub/sub (Redis 7), one
                 connection for each primary.
             publish_timeout: See the constructor.
+            max_connections: Commands that are under way at once; others wait.
             options: The constructor's others.
         """
         return cls(
             follow=follow,
             publish_timeout=publish_timeout,
             connect=lambda: ClusterConnector(
-                url, seconds=publish_timeout, sharded=follow == "channel"
+                url,
+                seconds=publish_timeout,
+                max_connections=max_connections,
+                sharded=follow == "channel",
             ),
             **options,
         )

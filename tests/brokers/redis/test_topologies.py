@@ -153,7 +153,7 @@ async def test_failover_during_a_repair_leaves_no_channel_behind(
     )
     await broker.start()
     try:
-        node = broker._node
+        node: Any = broker._node
         primary = f"127.0.0.1:{cluster[0]}"
         on_primary = [
             key
@@ -244,6 +244,39 @@ async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, 
     finally:
         for broker in brokers:
             await broker.stop()
+
+
+async def test_cluster_makes_publishes_wait_their_turn(cluster):
+    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[0]}", max_connections=4)
+    await broker.start()
+    try:
+        await all_are_stored(broker)
+        connected = [len(redis_at(port).client_list(_type="normal")) for port in cluster[:3]]
+        assert max(connected) <= 10  # the cluster's own are none of this type
+    finally:
+        await broker.stop()
+
+
+async def test_sentinel_makes_publishes_wait_their_turn(servers, unused_ports):
+    primary_port, sentinel_port = unused_ports(2)
+    primary = servers.start(primary_port, "--save", "")
+    config = f"sentinel monitor main 127.0.0.1 {primary_port} 1\n"
+    servers.start(sentinel_port, "--sentinel", config=config)
+    broker = RedisBroker.sentinel([("127.0.0.1", sentinel_port)], "main", max_connections=4)
+    await broker.start()
+    try:
+        await all_are_stored(broker)
+        ours = [one for one in primary.client_list(_type="normal") if one["cmd"] == "evalsha"]
+        assert len(ours) <= 4
+    finally:
+        await broker.stop()
+
+
+async def all_are_stored(broker):
+    positions = await asyncio.gather(
+        *(broker.publish("channel", event_body(b"0"), RETENTION) for _ in range(300))
+    )
+    assert sorted(position.offset for position in positions) == list(range(1, 301))
 
 
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):

@@ -19,7 +19,7 @@ from ._connect import ClusterConnector, Connector, connect_through_sentinel, con
 from ._envelope import NotOursError
 from ._explain import UNAVAILABLE, explain
 from ._names import Names
-from ._node import Follow, Node, log_of
+from ._node import Follow, Node
 
 if TYPE_CHECKING:
     from ..._position import Position
@@ -214,10 +214,10 @@ class RedisBroker(Broker):
         """See `Broker.history`."""
         node = self._started()
         try:
-            look = await node.look(key, 0, retention)
+            log = await node.read(key, retention)
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
-        return history_of(log_of(look, retention), since)
+        return history_of(log, since)
 
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +48,8 @@ _ON_ITS_WAY = 0.5
 _SYNC_RETRY = 0.1
 _TOPOLOGY_INTERVAL = 0.25
 _SYNCS_AT_ONCE = 32
+# messages that wait for one look; it takes milliseconds
+_MOST_ARRIVED = 1024
 _LEASE_INTERVALS = 3
 
 _REHEARSAL = event_body(b"{}")
@@ -70,9 +73,17 @@ class Followed:
         self.retention = retention
         self.notify = notify
         self.log = Log(retention, start_of("none"))
-        self.arrived: list[Stored] | None = []
+        self.arrived: deque[Stored] | None = deque()
         self.is_outdated = False
         self.syncing: asyncio.Task[None] | None = None
+
+    def arrive(self, stored: Stored) -> None:
+        """Keep what cannot be appended yet; what is too much is looked for in the store."""
+        assert self.arrived is not None
+        if len(self.arrived) < _MOST_ARRIVED:
+            self.arrived.append(stored)
+        else:
+            self.is_outdated = True
 
 
 class Node:
@@ -178,6 +189,10 @@ class Node:
         call = history_call(self._names, key, since, retention)
         return parse_look(await self._run_script(HISTORY, *call))
 
+    async def read(self, key: str, retention: Retention) -> Log:
+        """Read all that is stored of a channel."""
+        return await read_log(retention, lambda since: self.look(key, since, retention))
+
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
         return await self._limited(self.counts.total(key))
@@ -221,7 +236,7 @@ class Node:
             self._complain("published to", channel, error)
             return None
         if followed.arrived is not None:
-            followed.arrived.append(stored)
+            followed.arrive(stored)
         elif not _append(followed.log, stored):
             self._sync(followed)
         elif followed.notify():
@@ -328,7 +343,7 @@ class Node:
         # a look already under way may be older than the cause of this call
         followed.is_outdated = True
         if followed.arrived is None:
-            followed.arrived = []
+            followed.arrived = deque()
             followed.syncing = asyncio.create_task(self._repair(followed))
 
     async def _repair(self, followed: Followed) -> None:
@@ -339,7 +354,7 @@ class Node:
                 async with self._syncs:
                     await self._subscribe(followed)
                     if not await self._catch_up(followed):
-                        followed.arrived = []
+                        followed.arrived = deque()
             except (*UNAVAILABLE, NotOursError) as error:
                 if is_foreign(error):
                     self._complain("stored in", followed.key.encode(), error)
@@ -352,32 +367,39 @@ class Node:
         Returns:
             Whether the log and the store agree now; otherwise another look is due.
         """
-        # published before the look, so the look has them
-        followed.arrived = []
-        followed.is_outdated = False
         await self._bring_up(followed)
-        arrived, followed.arrived = followed.arrived, None
-        agree = all(_append(followed.log, stored) for stored in arrived)
+        agree = True
+        while agree and followed.arrived:
+            agree = _append(followed.log, followed.arrived.popleft())
+            await _show(followed)
+        followed.arrived = None
         return agree and not followed.is_outdated
 
     async def _bring_up(self, followed: Followed) -> None:
         """Append what the log lacks, or start it over where the store does not continue it."""
         log = followed.log
-        since = log.top.offset
-        look = await self._look_at(followed, since)
-        continues = _continues(log, look)
-        if not continues:
-            if since:
-                look = await self._look_at(followed, 0)
-            log.restart(_floor(look), before=_why_earlier_is_gone(look))
-        now = time.monotonic()
-        for stored, age in look.entries:
-            log.append(stored.body, stored.position.nonce, now - age)
-            if continues and followed.notify():
-                await _until_shown(followed)
-        log.expire(time.monotonic())
+        while True:
+            look = await self._look_at(followed, log.top.offset)
+            if not _continues(log, look):
+                first = look if log.top.offset == 0 else None
+                log.become(
+                    await read_log(
+                        followed.retention, lambda since: self._look_at(followed, since), first
+                    )
+                )
+                return
+            now = time.monotonic()
+            for stored, age in look.entries:
+                log.append(stored.body, stored.position.nonce, now - age)
+                await _show(followed)
+            log.expire(now)
+            if look.is_last:
+                return
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
+        # published before the look, so this one or the next has them
+        followed.arrived = deque()
+        followed.is_outdated = False
         look = await self.look(followed.key, since, followed.retention)
         if look.damage is not None:
             self._complain("stored in", followed.key.encode(), look.damage)
@@ -477,7 +499,9 @@ def _continues(log: Log, look: Look) -> bool:
 
 
 def _has_reached(log: Log, top: Position) -> bool:
-    return log.epoch == top.epoch and log.top.offset >= top.offset
+    """Whether the log holds this very position, or has held it."""
+    gap = log.gap(top)
+    return gap is None or gap.reason in {"trimmed", "expired"}
 
 
 def _floor(look: Look) -> Position:
@@ -492,14 +516,34 @@ def _why_earlier_is_gone(look: Look) -> ResetReason:
     return "trimmed" if look.entries else "expired"
 
 
-def log_of(look: Look, retention: Retention) -> Log:
-    """Make a log of what the store holds."""
-    log = Log(retention, _floor(look), before=_why_earlier_is_gone(look))
-    now = time.monotonic()
-    for stored, age in look.entries:
-        log.append(stored.body, stored.position.nonce, now - age)
-    log.expire(now)
-    return log
+async def read_log(
+    retention: Retention, look_at: Callable[[int], Awaitable[Look]], first: Look | None = None
+) -> Log:
+    """Make a log of what the store holds, piece by piece.
+
+    A piece that does not follow the one before starts the log over: the store dropped what was
+    between them, or began a new epoch.
+    """
+    log = Log(retention, start_of("none"))
+    look = first or await look_at(0)
+    while True:
+        if not _continues(log, look):
+            log.restart(_floor(look), before=_why_earlier_is_gone(look))
+        now = time.monotonic()
+        for stored, age in look.entries:
+            log.append(stored.body, stored.position.nonce, now - age)
+        log.expire(now)
+        if look.is_last:
+            return log
+        look = await look_at(look.read)
+        if look.top.epoch != log.epoch:
+            look = await look_at(0)
+
+
+async def _show(followed: Followed) -> None:
+    # while a channel is only beginning to be followed, it has no readers
+    if followed.syncing is not None and followed.notify():
+        await _until_shown(followed)
 
 
 async def _until_shown(followed: Followed) -> None:

@@ -79,6 +79,7 @@ class RedisBroker(Broker):
         self._is_closed = False
         self._node: Node | None = None
         self._starting: asyncio.Future[Node] | None = None
+        self._stopping: asyncio.Future[None] | None = None
         self._connect = connect or (
             lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
         )
@@ -186,6 +187,11 @@ class RedisBroker(Broker):
                 self._node = await self._starting
             except UNAVAILABLE as error:
                 raise BrokerError(self._explain(error)) from error
+            except asyncio.CancelledError:
+                if not self._starting.cancelled() and self._starting.exception() is None:
+                    # ready in the very turn in which nobody wanted it any more
+                    await self._starting.result().stop()
+                raise
             finally:
                 self._starting = None
         self._starts += 1
@@ -198,7 +204,9 @@ class RedisBroker(Broker):
             return
         node, self._node = self._node, None
         self._is_closed = True
-        await node.stop()
+        # to the end, also where the caller is cancelled
+        self._stopping = asyncio.ensure_future(node.stop())
+        await asyncio.shield(self._stopping)
 
     async def publish(
         self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None

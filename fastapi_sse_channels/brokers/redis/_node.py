@@ -145,6 +145,11 @@ class Node:
                     await self._renew_lease()
                     # every channel's key has colons, so this name is free
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
+                    # which drops the first
+                    await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, None)
+                    client = self._connector.client
+                    await self._limited(client.delete(self._names.log("start")))
+                    await self._limited(client.hdel(self._names.counts("start"), self.id))
                     await self.counts.total("start")
                 except (AuthenticationError, ReadOnlyError):
                     raise

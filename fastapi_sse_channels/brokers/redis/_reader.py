@@ -184,8 +184,12 @@ class Reader:
 
     async def _read(self, connection: AbstractConnection) -> None:
         until_turn = _MESSAGES_PER_TURN
+        # the connection's own method around this one costs more than all that is done here, for
+        # time limits and health checks that are off
+        parser: Any = connection._parser  # noqa: SLF001
+        read_response = parser.read_response
         while True:
-            reply = await connection.read_response()
+            reply = await read_response()
             if pause := self._take(reply):
                 await pause
             until_turn -= 1
@@ -214,6 +218,8 @@ class Reader:
                         confirmation.set_result(None)
                     if not waiting:
                         del self._confirmations[name]
+            case Exception():
+                raise reply
         return None
 
     def _make_up_for(self, listened: tuple[str, ...]) -> None:

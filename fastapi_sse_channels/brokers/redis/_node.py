@@ -109,6 +109,7 @@ class Node:
         self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
+        self._lease_was_kept = True
         self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
@@ -440,14 +441,17 @@ class Node:
         lease = self._names.lease(self.id)
         client = self._connector.client
         # unlike SET, this is allowed when memory is full
-        if await self._limited(client.pexpire(lease, self._lease_ms)):
-            return
-        # flushed, or expired while this process was stopped: the counts are gone too
-        self.counts.rewrite()
-        try:
-            await self._limited(client.set(lease, "1", px=self._lease_ms))
-        except OutOfMemoryError:
-            logger.debug("the lease cannot be written", exc_info=True)
+        is_kept = bool(await self._limited(client.pexpire(lease, self._lease_ms)))
+        if not is_kept:
+            try:
+                await self._limited(client.set(lease, "1", px=self._lease_ms))
+            except OutOfMemoryError:
+                logger.debug("the lease cannot be written", exc_info=True)
+        if not (is_kept and self._lease_was_kept):
+            # flushed, or expired while this process was stopped: the counts are gone too. And again
+            # the next time, for who saw no lease may only now delete them.
+            self.counts.rewrite()
+        self._lease_was_kept = is_kept
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:

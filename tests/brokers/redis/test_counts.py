@@ -82,6 +82,26 @@ async def test_process_that_was_taken_for_dead_is_counted_again(nodes, totals, s
     await totals(3, 3, 3)
 
 
+async def test_count_deleted_by_who_saw_no_lease_is_written_again(start_broker, server, eventually):
+    """Between its look and the deletion, the process took up its lease again."""
+    broker = await start_broker(probe_interval=600)
+    broker.report_sessions(KEY, 1)
+    name, node = NAMES.counts(KEY), broker._node
+
+    async def is_counted():
+        return server.client.hexists(name, node.id)
+
+    await eventually(is_counted)
+    server.client.delete(name, NAMES.lease(node.id))
+    await node._renew_lease()
+    assert server.client.exists(NAMES.lease(node.id))
+    await eventually(is_counted)
+    server.client.hdel(name, node.id)
+    await node._renew_lease()
+
+    await eventually(is_counted)
+
+
 async def test_counts_are_written_once_redis_is_back(nodes, totals, server, eventually):
     server.client.config_set("maxmemory", 1)
     for node in nodes:

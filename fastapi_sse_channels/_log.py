@@ -109,6 +109,13 @@ class Log:
         self.nbytes = 0
         self.top = top
 
+    def become(self, other: Log) -> None:
+        """Go on as another log, which is given up; readers are cut off as by `restart`."""
+        self.restart(other.top, before=other._gap_reason)
+        self.floor = other.floor
+        self.nbytes = other.nbytes
+        self._entries = other._entries
+
     def __len__(self) -> int:
         """Count the entries held."""
         return len(self._entries)

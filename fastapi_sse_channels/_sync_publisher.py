@@ -54,8 +54,7 @@ class SyncPublisher(Generic[T]):
             history_bytes: See `ChannelManager`.
             history_ttl: See `ChannelManager`.
             max_event_bytes: See `ChannelManager`.
-            publish_timeout: Seconds after which a publish fails where Redis does not answer:
-                half of it for connecting, half for the answer.
+            publish_timeout: Seconds after which a publish fails where Redis does not answer.
 
         Raises:
             ConfigurationError: The union or the URL cannot work; the message names the fix.

@@ -150,6 +150,21 @@ class TestGap:
         assert log.gap(Position("epoch", 3, "nonce2")) == Gap("trimmed")
         assert log.append(b"", "m", 0).offset == 8
 
+    def test_log_that_becomes_another_cuts_off_its_readers(self):
+        log, other = make_log(), make_log(size=2)
+        fill(log, 3)
+        joined = log.after(0)
+        positions = fill(other, 5)
+        before = log.incarnation
+
+        log.become(other)
+
+        assert log.incarnation != before
+        assert (log.entries, log.nbytes) == (other.entries, other.nbytes)
+        assert (log.floor, log.top) == (positions[2], positions[4])
+        assert log.gap(positions[0]) == Gap("trimmed")
+        assert log.after(3) not in joined
+
     def test_new_log_starts_before_its_first_entry(self):
         log = new_log(Retention(1, 1, 1), "e")
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ..._position import Position
 
 
+# Threads publish one event at a time; redis-py's limit would make the hundred and first fail.
+_AS_MANY_AS_THREADS = 2**31
+
+
 class _Deadline(threading.local):
     """When the calling thread's publish has to be over, on the monotonic clock."""
 
@@ -72,7 +76,7 @@ class BlockingStore:
             "driver_info": None,
         }
         try:
-            self._client: Any = Redis.from_url(url, **options)
+            self._client: Any = Redis.from_url(url, max_connections=_AS_MANY_AS_THREADS, **options)
         except ValueError as error:
             msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
             raise ConfigurationError(msg) from error

@@ -20,7 +20,7 @@ from ._connect import ClusterConnector, Connector, connect_through_sentinel, con
 from ._envelope import NotOursError
 from ._explain import UNAVAILABLE, explain
 from ._names import Names
-from ._node import Follow, Node, log_of
+from ._node import Follow, Node
 
 if TYPE_CHECKING:
     from ..._position import Position
@@ -82,6 +82,7 @@ class RedisBroker(Broker):
         self._is_closed = False
         self._node: Node | None = None
         self._starting: asyncio.Future[Node] | None = None
+        self._stopping: asyncio.Future[None] | None = None
         self._connect = connect or (
             lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
         )
@@ -133,6 +134,7 @@ class RedisBroker(Broker):
         *,
         follow: Follow = "pattern",
         publish_timeout: float = 1.9,
+        max_connections: int = 32,
         **options: Any,
     ) -> RedisBroker:
         """Use a Redis Cluster.
@@ -143,13 +145,17 @@ class RedisBroker(Broker):
                 carries to every server; `"channel"` uses sharded pub/sub (Redis 7), one
                 connection for each primary.
             publish_timeout: See the constructor.
+            max_connections: Commands that are under way at once; others wait.
             options: The constructor's others.
         """
         return cls(
             follow=follow,
             publish_timeout=publish_timeout,
             connect=lambda: ClusterConnector(
-                url, seconds=publish_timeout, sharded=follow == "channel"
+                url,
+                seconds=publish_timeout,
+                max_connections=max_connections,
+                sharded=follow == "channel",
             ),
             **options,
         )
@@ -184,6 +190,11 @@ class RedisBroker(Broker):
                 self._node = await self._starting
             except UNAVAILABLE as error:
                 raise BrokerError(self._explain(error)) from error
+            except asyncio.CancelledError:
+                if not self._starting.cancelled() and self._starting.exception() is None:
+                    # ready in the very turn in which nobody wanted it any more
+                    await self._starting.result().stop()
+                raise
             finally:
                 self._starting = None
         self._starts += 1
@@ -196,7 +207,9 @@ class RedisBroker(Broker):
             return
         node, self._node = self._node, None
         self._is_closed = True
-        await node.stop()
+        # to the end, also where the caller is cancelled
+        self._stopping = asyncio.ensure_future(node.stop())
+        await asyncio.shield(self._stopping)
 
     async def publish(
         self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None
@@ -212,10 +225,10 @@ class RedisBroker(Broker):
         """See `Broker.history`."""
         node = self._started()
         try:
-            look = await node.look(key, 0, retention)
+            log = await node.read(key, retention)
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
-        return history_of(log_of(look, retention), since)
+        return history_of(log, since)
 
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]

@@ -6,6 +6,7 @@ executed twice and took a minute (measured with 8.1).
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -105,22 +106,42 @@ class PoolConnector:
             await client.aclose(close_connection_pool=True)
 
 
+class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary; who finds none free waits for one."""
+
+
+class WaitingCluster(RedisCluster):
+    """A client whose commands wait for a free connection, where redis-py's fail."""
+
+    def __init__(self, *, max_connections: int, **options: Any) -> None:
+        """Prepare a client."""
+        # what asks where a command belongs needs a connection beside that of the command
+        super().__init__(max_connections=2 * max_connections, **options)
+        self._turns = asyncio.Semaphore(max_connections)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command when it is its turn."""
+        async with self._turns:
+            return await super().execute_command(*args, **options)
+
+
 class ClusterConnector:
     """Connections to the primaries of a Redis Cluster."""
 
-    def __init__(self, url: str, *, seconds: float, sharded: bool) -> None:
+    def __init__(self, url: str, *, seconds: float, max_connections: int, sharded: bool) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             url: Any server of the cluster.
             seconds: Time limit of each command.
+            max_connections: Commands that are under way at once.
             sharded: Whether each server carries its own channels only.
         """
         self.database = 0  # a cluster has no other
         self.is_sharded = sharded
         self._url = url
-        options = options_for(seconds)
-        self.client: Any = RedisCluster.from_url(_without(url, options), **options)
+        options = {**options_for(seconds), "max_connections": max_connections}
+        self.client: Any = WaitingCluster.from_url(_without(url, options), **options)
 
     def __repr__(self) -> str:
         """Name the cluster, without its password."""
@@ -204,7 +225,11 @@ def connect_through_sentinel(
     untyped: Any = Sentinel
     manager = untyped(list(sentinels), sentinel_kwargs=options_for(seconds))
     client = manager.master_for(
-        service, max_connections=max_connections, **{**options, **options_for(seconds)}
+        service,
+        connection_pool_class=WaitingSentinelPool,
+        max_connections=max_connections,
+        timeout=seconds,
+        **{**options, **options_for(seconds)},
     )
     return PoolConnector(client, *manager.sentinels)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fastapi_sse_channels")
 
 _NODE = re.compile(rb"[0-9a-f]{16}")
-_COUNTS_TTL_MS = 24 * 3_600_000
+_TTL = 24 * 3600.0
 # together, or a node that dies in between leaves a key for ever
 _SET = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -38,9 +38,17 @@ _BATCH = 16
 class SessionCounts:
     """This node's counts, written in the background, and everybody's total."""
 
-    def __init__(self, client: Redis, names: Names, node: str) -> None:
-        """Start with no sessions."""
+    def __init__(self, client: Redis, names: Names, node: str, *, ttl: float = _TTL) -> None:
+        """Start with no sessions.
+
+        Args:
+            client: Of the server that holds the counts.
+            names: Where it holds them.
+            node: Whose counts these are.
+            ttl: Seconds that a channel's counts outlive the last node that wrote one.
+        """
         self._client = client
+        self._ttl = ttl
         self._names = names
         self._node = node
         self._own: dict[str, int] = {}
@@ -95,8 +103,16 @@ class SessionCounts:
         return bool(await _reply(self._client.exists(self._names.lease(node))))
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        rewritten_at = loop.time()
         while True:
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout_at(rewritten_at + self._ttl / 2):
+                    await self._changed.wait()
+            except TimeoutError:
+                # streams may stay open for longer than that without another coming or going
+                rewritten_at = loop.time()
+                self.rewrite()
             self._changed.clear()
             keys = tuple(islice(self._unwritten, _BATCH))
             for key in keys:
@@ -115,7 +131,9 @@ class SessionCounts:
         try:
             if count := self._own.get(key):
                 await _reply(
-                    self._client.eval(_SET, 1, name, self._node, str(count), str(_COUNTS_TTL_MS))
+                    self._client.eval(
+                        _SET, 1, name, self._node, str(count), str(int(self._ttl * 1000))
+                    )
                 )
             else:
                 await _reply(self._client.hdel(name, self._node))

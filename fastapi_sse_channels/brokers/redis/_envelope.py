@@ -39,12 +39,19 @@ class Look(NamedTuple):
     Attributes:
         top: The channel's last position.
         entries: Entries with their ages in seconds, oldest first, without a hole.
+        read: The offset up to which the log was read.
         damage: What else was found in the channel, if anything.
     """
 
     top: Position
     entries: tuple[tuple[Stored, float], ...]
+    read: int
     damage: str | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing is left to be read."""
+        return self.read >= self.top.offset
 
 
 class NotOursError(ValueError):
@@ -81,36 +88,39 @@ def parse_look(reply: Any) -> Look:
     """Read the reply of `history.lua`.
 
     What others added to the log is left out. Where entries are missing, so are those before:
-    what is returned ends at the top, without a hole.
+    what is returned ends where the look does, without a hole.
 
     Raises:
         NotOursError: The position is damaged.
     """
     try:
-        epoch, top, nonce, now, entries = reply
+        epoch, top, nonce, now, entries, read = reply
         position = position_of(epoch, top, nonce)
         now_ms = int(now)
     except (ValueError, TypeError) as error:
         raise NotOursError(f"the stored position is damaged: {error}") from error
     found: list[tuple[Stored, float]] = []
     damage = None
+    is_last = read >= top
     for entry in reversed(entries):
         try:
             stored, age = _entry(position.epoch, now_ms, entry)
         except (ValueError, TypeError, KeyError) as error:
             damage = f"an entry of the log is not an event: {error!r}"
             continue
-        following = found[-1][0] if found else None
-        if not _is_followed_by(stored, position, following):
+        if found:
+            continues = _precedes(stored, found[-1][0])
+        else:
+            # what comes after a piece is known with the next one
+            continues = not is_last or stored.position == position
+        if not continues:
             damage = "the log has a hole"
             break
         found.append((stored, age))
-    return Look(position, tuple(reversed(found)), damage)
+    return Look(position, tuple(reversed(found)), read, damage)
 
 
-def _is_followed_by(stored: Stored, top: Position, following: Stored | None) -> bool:
-    if following is None:
-        return stored.position == top
+def _precedes(stored: Stored, following: Stored) -> bool:
     return (
         stored.position.offset == following.position.offset - 1
         and stored.position.nonce == following.previous

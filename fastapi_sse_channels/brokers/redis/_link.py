@@ -93,23 +93,28 @@ class Link:
         """Whether the server just turned silent, to say so once."""
         return self._probe.misses == self.MISSES_BEFORE_RECONNECT
 
-    async def start(self, seconds: float | None) -> None:
-        """Connect, within `seconds` or, if `None`, in the background."""
+    async def start(self, seconds: float) -> None:
+        """Connect within `seconds`."""
         await self._reader.start(seconds)
         self._probe.start()
 
+    def start_in_background(self) -> None:
+        """Connect as soon as that is possible."""
+        self._reader.start_in_background()
+        self._probe.start()
+
     async def stop(self) -> None:
-        """Disconnect."""
+        """Disconnect; who waits for the connection finds that there is none."""
         await self._probe.stop()
         await self._reader.stop()
+        self.is_up.set()
 
     async def subscribe(self, channel: str) -> None:
         """Listen to a channel, and wait until the server confirmed it.
 
         Raises:
-            RedisError: The connection was lost; the next one subscribes the channel.
+            RedisError: There is no connection, or it was lost; the next one subscribes the channel.
         """
-        await self.is_up.wait()
         await self._reader.subscribe(channel)
 
     def unsubscribe(self, channel: str) -> None:

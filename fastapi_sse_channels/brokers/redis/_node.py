@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +48,8 @@ _ON_ITS_WAY = 0.5
 _SYNC_RETRY = 0.1
 _TOPOLOGY_INTERVAL = 0.25
 _SYNCS_AT_ONCE = 32
+# messages that wait for one look; it takes milliseconds
+_MOST_ARRIVED = 1024
 _LEASE_INTERVALS = 3
 
 _REHEARSAL = event_body(b"{}")
@@ -70,9 +73,17 @@ class Followed:
         self.retention = retention
         self.notify = notify
         self.log = Log(retention, start_of("none"))
-        self.arrived: list[Stored] | None = []
+        self.arrived: deque[Stored] | None = deque()
         self.is_outdated = False
         self.syncing: asyncio.Task[None] | None = None
+
+    def arrive(self, stored: Stored) -> None:
+        """Keep what cannot be appended yet; what is too much is looked for in the store."""
+        assert self.arrived is not None
+        if len(self.arrived) < _MOST_ARRIVED:
+            self.arrived.append(stored)
+        else:
+            self.is_outdated = True
 
 
 class Node:
@@ -98,6 +109,7 @@ class Node:
         self._probe_interval = probe_interval
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
+        self._lease_was_kept = True
         self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
@@ -116,7 +128,8 @@ class Node:
             async with asyncio.timeout(seconds):
                 await self._connector.find_servers()
             for shard in self._connector.shards():
-                await self._link(shard).start(seconds)
+                link = self._links[shard] = self._new_link(shard)
+                await link.start(seconds)
             await self._rehearse(seconds)
         except BaseException:
             await self._stop_links()
@@ -133,6 +146,11 @@ class Node:
                     await self._renew_lease()
                     # every channel's key has colons, so this name is free
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
+                    # which drops the first
+                    await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, None)
+                    client = self._connector.client
+                    await self._limited(client.delete(self._names.log("start")))
+                    await self._limited(client.hdel(self._names.counts("start"), self.id))
                     await self.counts.total("start")
                 except (AuthenticationError, ReadOnlyError):
                     raise
@@ -152,7 +170,6 @@ class Node:
         for followed in tuple(self._followed.values()):
             self.unfollow(followed.key)
         await end(self._checking)
-        await end(self._moving)
         await self.counts.stop()
         await self._stop_links()
         try:
@@ -177,6 +194,10 @@ class Node:
         """Run `history.lua`."""
         call = history_call(self._names, key, since, retention)
         return parse_look(await self._run_script(HISTORY, *call))
+
+    async def read(self, key: str, retention: Retention) -> Log:
+        """Read all that is stored of a channel."""
+        return await read_log(retention, lambda since: self.look(key, since, retention))
 
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
@@ -221,7 +242,7 @@ class Node:
             self._complain("published to", channel, error)
             return None
         if followed.arrived is not None:
-            followed.arrived.append(stored)
+            followed.arrive(stored)
         elif not _append(followed.log, stored):
             self._sync(followed)
         elif followed.notify():
@@ -241,41 +262,56 @@ class Node:
     def on_link_down(self, link: Link, error: BaseException) -> None:
         """See `LinkListener.on_link_down`."""
         logger.warning("lost the subscription to Redis, reconnecting: %s", error)
-        if link.shard and (self._moving is None or self._moving.done()):
-            self._moving = asyncio.create_task(self._follow_moved_slots())
+        if link.shard:
+            self._look_for_slots()
 
     async def _listen_to(self, followed: Followed) -> None:
         """Return once what is published from now on is heard."""
-        link = self._link(followed.shard)
+        await self._link(followed.shard).is_up.wait()
+        await self._subscribe(followed)
+
+    async def _subscribe(self, followed: Followed) -> None:
         if self._follow == "channel":
-            await link.subscribe(self._names.channel(followed.key))
-        else:
-            await link.is_up.wait()
+            await self._link(followed.shard).subscribe(self._names.channel(followed.key))
 
     def _link(self, shard: str) -> Link:
         link = self._links.get(shard)
         if link is None:
-            link = self._links[shard] = Link(
-                shard,
-                lambda: self._connector.reader_connection(shard),
-                self._send_probe,
-                self,
-                pattern=self._names.pattern if self._follow == "pattern" else None,
-                verbs=SHARDED if self._connector.is_sharded else PLAIN,
-                probe_channel=self._probe_channel(shard),
-                probe_interval=self._probe_interval,
-                on_silence=self._on_silence,
-            )
+            # redis-py heard of another server before a link was lost
+            link = self._links[shard] = self._new_link(shard)
+            link.start_in_background()
+            self._look_for_slots()
         return link
 
+    def _new_link(self, shard: str) -> Link:
+        return Link(
+            shard,
+            lambda: self._connector.reader_connection(shard),
+            self._send_probe,
+            self,
+            pattern=self._names.pattern if self._follow == "pattern" else None,
+            verbs=SHARDED if self._connector.is_sharded else PLAIN,
+            probe_channel=self._probe_channel(shard),
+            probe_interval=self._probe_interval,
+            on_silence=self._on_silence,
+        )
+
     async def _stop_links(self) -> None:
-        for link in self._links.values():
+        await end(self._moving)
+        links, self._links = self._links, {}
+        for link in links.values():
             await link.stop()
-        self._links.clear()
 
     def _probe_channel(self, shard: str) -> str:
+        if shard not in self._connector.shards():
+            msg = f"{shard} carries no channels any more"
+            raise RedisConnectionError(msg)
         candidates = (self._names.probe(f"{self.id}.{number}") for number in count())
         return next(name for name in candidates if self._connector.shard_of(name) == shard)
+
+    def _look_for_slots(self) -> None:
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._follow_moved_slots())
 
     async def _follow_moved_slots(self) -> None:
         """Listen where a sharded cluster carries the channels now."""
@@ -295,8 +331,8 @@ class Node:
             # the slot of the probe may move as any other
             if shard not in shards or self._connector.shard_of(link.probe_channel) != shard
         }
-        for shard in shards - self._links.keys():
-            await self._link(shard).start(None)
+        for shard in shards:
+            self._link(shard)
         for followed in tuple(self._followed.values()):
             channel = self._names.channel(followed.key)
             shard = self._connector.shard_of(channel)
@@ -313,16 +349,18 @@ class Node:
         # a look already under way may be older than the cause of this call
         followed.is_outdated = True
         if followed.arrived is None:
-            followed.arrived = []
+            followed.arrived = deque()
             followed.syncing = asyncio.create_task(self._repair(followed))
 
     async def _repair(self, followed: Followed) -> None:
         while followed.arrived is not None:
             try:
+                # not in one of the few places: a server that is away would hold up the others
+                await self._link(followed.shard).is_up.wait()
                 async with self._syncs:
-                    await self._listen_to(followed)
+                    await self._subscribe(followed)
                     if not await self._catch_up(followed):
-                        followed.arrived = []
+                        followed.arrived = deque()
             except (*UNAVAILABLE, NotOursError) as error:
                 if is_foreign(error):
                     self._complain("stored in", followed.key.encode(), error)
@@ -335,32 +373,39 @@ class Node:
         Returns:
             Whether the log and the store agree now; otherwise another look is due.
         """
-        # published before the look, so the look has them
-        followed.arrived = []
-        followed.is_outdated = False
         await self._bring_up(followed)
-        arrived, followed.arrived = followed.arrived, None
-        agree = all(_append(followed.log, stored) for stored in arrived)
+        agree = True
+        while agree and followed.arrived:
+            agree = _append(followed.log, followed.arrived.popleft())
+            await _show(followed)
+        followed.arrived = None
         return agree and not followed.is_outdated
 
     async def _bring_up(self, followed: Followed) -> None:
         """Append what the log lacks, or start it over where the store does not continue it."""
         log = followed.log
-        since = log.top.offset
-        look = await self._look_at(followed, since)
-        continues = _continues(log, look)
-        if not continues:
-            if since:
-                look = await self._look_at(followed, 0)
-            log.restart(_floor(look), before=_why_earlier_is_gone(look))
-        now = time.monotonic()
-        for stored, age in look.entries:
-            log.append(stored.body, stored.position.nonce, now - age)
-            if continues and followed.notify():
-                await _until_shown(followed)
-        log.expire(time.monotonic())
+        while True:
+            look = await self._look_at(followed, log.top.offset)
+            if not _continues(log, look):
+                first = look if log.top.offset == 0 else None
+                log.become(
+                    await read_log(
+                        followed.retention, lambda since: self._look_at(followed, since), first
+                    )
+                )
+                return
+            now = time.monotonic()
+            for stored, age in look.entries:
+                log.append(stored.body, stored.position.nonce, now - age)
+                await _show(followed)
+            log.expire(now)
+            if look.is_last:
+                return
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
+        # published before the look, so this one or the next has them
+        followed.arrived = deque()
+        followed.is_outdated = False
         look = await self.look(followed.key, since, followed.retention)
         if look.damage is not None:
             self._complain("stored in", followed.key.encode(), look.damage)
@@ -396,14 +441,17 @@ class Node:
         lease = self._names.lease(self.id)
         client = self._connector.client
         # unlike SET, this is allowed when memory is full
-        if await self._limited(client.pexpire(lease, self._lease_ms)):
-            return
-        # flushed, or expired while this process was stopped: the counts are gone too
-        self.counts.rewrite()
-        try:
-            await self._limited(client.set(lease, "1", px=self._lease_ms))
-        except OutOfMemoryError:
-            logger.debug("the lease cannot be written", exc_info=True)
+        is_kept = bool(await self._limited(client.pexpire(lease, self._lease_ms)))
+        if not is_kept:
+            try:
+                await self._limited(client.set(lease, "1", px=self._lease_ms))
+            except OutOfMemoryError:
+                logger.debug("the lease cannot be written", exc_info=True)
+        if not (is_kept and self._lease_was_kept):
+            # flushed, or expired while this process was stopped: the counts are gone too. And again
+            # the next time, for who saw no lease may only now delete them.
+            self.counts.rewrite()
+        self._lease_was_kept = is_kept
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:
@@ -460,7 +508,9 @@ def _continues(log: Log, look: Look) -> bool:
 
 
 def _has_reached(log: Log, top: Position) -> bool:
-    return log.epoch == top.epoch and log.top.offset >= top.offset
+    """Whether the log holds this very position, or has held it."""
+    gap = log.gap(top)
+    return gap is None or gap.reason in {"trimmed", "expired"}
 
 
 def _floor(look: Look) -> Position:
@@ -475,14 +525,34 @@ def _why_earlier_is_gone(look: Look) -> ResetReason:
     return "trimmed" if look.entries else "expired"
 
 
-def log_of(look: Look, retention: Retention) -> Log:
-    """Make a log of what the store holds."""
-    log = Log(retention, _floor(look), before=_why_earlier_is_gone(look))
-    now = time.monotonic()
-    for stored, age in look.entries:
-        log.append(stored.body, stored.position.nonce, now - age)
-    log.expire(now)
-    return log
+async def read_log(
+    retention: Retention, look_at: Callable[[int], Awaitable[Look]], first: Look | None = None
+) -> Log:
+    """Make a log of what the store holds, piece by piece.
+
+    A piece that does not follow the one before starts the log over: the store dropped what was
+    between them, or began a new epoch.
+    """
+    log = Log(retention, start_of("none"))
+    look = first or await look_at(0)
+    while True:
+        if not _continues(log, look):
+            log.restart(_floor(look), before=_why_earlier_is_gone(look))
+        now = time.monotonic()
+        for stored, age in look.entries:
+            log.append(stored.body, stored.position.nonce, now - age)
+        log.expire(now)
+        if look.is_last:
+            return log
+        look = await look_at(look.read)
+        if look.top.epoch != log.epoch:
+            look = await look_at(0)
+
+
+async def _show(followed: Followed) -> None:
+    # while a channel is only beginning to be followed, it has no readers
+    if followed.syncing is not None and followed.notify():
+        await _until_shown(followed)
 
 
 async def _until_shown(followed: Followed) -> None:

@@ -116,21 +116,24 @@ class Reader:
         self._running: asyncio.Task[None] | None = None
         self._last_error: BaseException | None = None
 
-    async def start(self, seconds: float | None) -> None:
+    async def start(self, seconds: float) -> None:
         """Connect, and keep connected until `stop`.
 
         Args:
-            seconds: How long to wait for the first connection; `None` to connect in the
-                background.
+            seconds: How long to wait for the first connection.
 
         Raises:
             RedisError: The server refused, or could not be reached within `seconds`.
             TimeoutError: Likewise.
         """
-        first = None if seconds is None else await self._connect_within(seconds)
+        first = await self._connect_within(seconds)
         self._running = asyncio.create_task(self._run(first))
         # the first connection is announced before start() returns
         await asyncio.sleep(0)
+
+    def start_in_background(self) -> None:
+        """Connect as soon as that is possible, and keep connected until `stop`."""
+        self._running = asyncio.create_task(self._run(None))
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -140,6 +143,7 @@ class Reader:
         if self._connection is not None:
             await _drop(self._connection)
             self._connection = None
+        self._forget_confirmations()
 
     def restart(self) -> None:
         """Give up on the connection and make a new one."""
@@ -180,8 +184,12 @@ class Reader:
 
     async def _read(self, connection: AbstractConnection) -> None:
         until_turn = _MESSAGES_PER_TURN
+        # the connection's own method around this one costs more than all that is done here, for
+        # time limits and health checks that are off
+        parser: Any = connection._parser  # noqa: SLF001
+        read_response = parser.read_response
         while True:
-            reply = await connection.read_response()
+            reply = await read_response()
             if pause := self._take(reply):
                 await pause
             until_turn -= 1
@@ -210,6 +218,8 @@ class Reader:
                         confirmation.set_result(None)
                     if not waiting:
                         del self._confirmations[name]
+            case Exception():
+                raise reply
         return None
 
     def _make_up_for(self, listened: tuple[str, ...]) -> None:

@@ -43,6 +43,9 @@ POSITION_TTL_MS = 30 * 24 * 3_600_000
 _LONGEST_TTL_MS = 100 * 365 * 24 * 3_600_000
 # Anyone may open streams of made-up resources; their positions must not fill the server.
 EMPTY_POSITION_TTL_MS = 3_600_000
+# What a look returns is parsed in one go, which must not keep the event loop from the streams.
+PIECE_ENTRIES = 512
+_PIECE_BYTES = 1024 * 1024
 
 
 def publish_call(  # noqa: PLR0917  # the one call of the script
@@ -81,6 +84,8 @@ def history_call(
         new_epoch(),
         max(EMPTY_POSITION_TTL_MS, ttl),
         max(POSITION_TTL_MS, ttl),
+        PIECE_ENTRIES,
+        _PIECE_BYTES,
     ]
 
 

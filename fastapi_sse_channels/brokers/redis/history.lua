@@ -2,8 +2,8 @@
 --
 -- KEYS  position, log (see publish.lua)
 -- ARGV  1 offset, 2 epoch to start if there is none, 3 ms to live of a position that has no
---       entry yet, 4 ms to live of any other
--- Returns epoch, top offset, top nonce, now (ms), entries.
+--       entry yet, 4 ms to live of any other, 5 entries and 6 bytes after which to stop
+-- Returns epoch, top offset, top nonce, now (ms), entries, offset up to which was read.
 
 local state = redis.call('HMGET', KEYS[1], 'e', 's', 'n')
 local epoch, top, nonce = state[1], tonumber(state[2]), state[3]
@@ -19,10 +19,18 @@ if not (epoch and top and nonce and string.find(table.concat(state, ' '), '^%w+ 
 end
 redis.call('PEXPIRE', KEYS[1], top == 0 and ARGV[3] or ARGV[4])
 
+-- a few at a time, for a single entry may be as large as a whole piece
+local AT_ONCE = 16
 local entries = {}
-if top > tonumber(ARGV[1]) then
+local read, room = tonumber(ARGV[1]), tonumber(ARGV[6])
+while read < top and #entries < tonumber(ARGV[5]) and room > 0 do
   -- what others added after the top is not asked for
-  entries = redis.call('XRANGE', KEYS[2], string.format('%d-0', ARGV[1] + 1),
-    string.format('%d-0', top))
+  local found = redis.call('XRANGE', KEYS[2], string.format('%d-0', read + 1),
+    string.format('%d-0', top), 'COUNT', AT_ONCE)
+  for _, entry in ipairs(found) do
+    entries[#entries + 1] = entry
+    room = room - #entry[2][2]
+  end
+  read = #found == AT_ONCE and tonumber(string.match(found[AT_ONCE][1], '^%d+')) or top
 end
-return { epoch, top, nonce, now_ms, entries }
+return { epoch, top, nonce, now_ms, entries, read }

@@ -56,10 +56,15 @@ if length == 1 then
 end
 held = held + #body
 while length > 1 and (length > tonumber(ARGV[6]) or held > tonumber(ARGV[7])) do
-  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
-  held = held - #oldest[2][2]
-  redis.call('XDEL', log, oldest[1])
-  length = length - 1
+  -- thousands at once, where a deployment keeps less than the one before
+  local surplus = math.max(1, math.min(length - ARGV[6], 256))
+  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', surplus)
+  for i, entry in ipairs(oldest) do
+    held = held - #entry[2][2]
+    oldest[i] = entry[1]
+  end
+  redis.call('XDEL', log, unpack(oldest))
+  length = length - #oldest
 end
 
 redis.call('HSET', position, 'e', epoch, 's', offset, 'n', nonce, 'z', held)

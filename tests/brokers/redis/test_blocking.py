@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -97,6 +98,21 @@ def test_threads_share_one(server, make_publisher):
 
     assert sorted(int(event_id.split(".")[1]) for event_id in ids) == list(range(1, 201))
     assert server.client.xlen(LOG) == 200
+
+
+def test_threads_of_any_number_share_one(server, make_publisher):
+    publisher = make_publisher(publish_timeout=20)
+    publisher.publish("1", Note())
+    server.pause()
+    with ThreadPoolExecutor(150) as pool:
+        published = [pool.submit(publisher.publish, "1", Note()) for _ in range(150)]
+        waiting = threading.active_count()
+        server.go_on()
+        for each in published:
+            each.result()
+
+    assert waiting > 150
+    assert server.client.xlen(LOG) == 151
 
 
 def test_child_of_a_fork_has_connections_of_its_own(server, make_publisher):

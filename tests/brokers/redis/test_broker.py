@@ -145,6 +145,10 @@ class TestStarting:
             ("-xadd",),
             ("-time",),
             ("-hgetall",),
+            ("-xrange",),
+            ("-xdel",),
+            ("-del",),
+            ("-hdel",),
         ],
         ids=" ".join,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from redis.asyncio import Redis
 
 from fastapi_sse_channels import BrokerError
+from fastapi_sse_channels.brokers.redis._counts import SessionCounts
 from fastapi_sse_channels.brokers.redis._names import Names
 
 NAMES = Names("sse")
@@ -78,6 +82,26 @@ async def test_process_that_was_taken_for_dead_is_counted_again(nodes, totals, s
     await totals(3, 3, 3)
 
 
+async def test_count_deleted_by_who_saw_no_lease_is_written_again(start_broker, server, eventually):
+    """Between its look and the deletion, the process took up its lease again."""
+    broker = await start_broker(probe_interval=600)
+    broker.report_sessions(KEY, 1)
+    name, node = NAMES.counts(KEY), broker._node
+
+    async def is_counted():
+        return server.client.hexists(name, node.id)
+
+    await eventually(is_counted)
+    server.client.delete(name, NAMES.lease(node.id))
+    await node._renew_lease()
+    assert server.client.exists(NAMES.lease(node.id))
+    await eventually(is_counted)
+    server.client.hdel(name, node.id)
+    await node._renew_lease()
+
+    await eventually(is_counted)
+
+
 async def test_counts_are_written_once_redis_is_back(nodes, totals, server, eventually):
     server.client.config_set("maxmemory", 1)
     for node in nodes:
@@ -124,3 +148,23 @@ async def test_every_key_expires(nodes, totals, server):
     ttl = {name: server.client.ttl(name) for name in server.names() if "cnt" in name}
     assert list(ttl) == [NAMES.counts(KEY)]
     assert 86_390 < ttl[NAMES.counts(KEY)] <= 86_400
+
+
+async def test_count_that_never_changes_is_written_again(server, eventually):
+    """Before it expires; a stream may stay open for days on a channel that nobody else visits."""
+    client = Redis(port=server.port)
+    counts = SessionCounts(client, NAMES, "0123456789abcdef", ttl=1)
+    name = NAMES.counts(KEY)
+    counts.start()
+    counts.set(KEY, 3)
+    await eventually(lambda: server.client.exists(name))
+    server.client.delete(name)
+
+    def is_back():
+        # what happens on other channels does not put it off
+        counts.set("note:2:events", random.randrange(9))
+        return server.client.exists(name)
+
+    await eventually(is_back)
+    await counts.stop()
+    await client.aclose()

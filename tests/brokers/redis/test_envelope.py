@@ -37,7 +37,7 @@ def entry(offset, *, part=0, **changes):
 
 
 def look(*entries, epoch=b"abc", top=5, nonce=b"n5", now=b"100000"):
-    return parse_look([epoch, top, nonce, now, list(entries)])
+    return parse_look([epoch, top, nonce, now, list(entries), top])
 
 
 def test_look_is_parsed():
@@ -90,7 +90,9 @@ def test_only_what_ends_at_the_top_without_a_hole_is_returned(entries):
 
 @pytest.mark.parametrize("entries", [[entry(4)], [entry(5, n=b"other")]])
 def test_log_that_does_not_end_at_the_top_proves_nothing(entries):
-    assert look(*entries)[1:] == ((), "the log has a hole")
+    found = look(*entries)
+
+    assert (found.entries, found.damage) == ((), "the log has a hole")
 
 
 @pytest.mark.parametrize(

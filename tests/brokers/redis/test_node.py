@@ -243,3 +243,20 @@ async def test_event_stored_without_being_announced_is_found(start_broker, follo
     server.client.eval(PUBLISH.text, len(keys), *keys, "elsewhere", *arguments[1:])
 
     await channel.shows(1)
+
+
+async def test_event_that_took_the_place_of_a_lost_one_unannounced_is_found(
+    start_broker, follow, server
+):
+    """As after a failover to a replica that was behind: the same offset, another event."""
+    channel = await follow(await start_broker(check_interval=0.2), KEY)
+    await channel.publish(1)
+    before = {key: server.client.dump(key) for key in (POSITION, LOG)}
+    await channel.publish(2)
+    await channel.shows(1, 2)
+    for key, value in before.items():
+        server.client.restore(key, 0, value, replace=True)
+    keys, arguments = publish_call(NAMES, KEY, event_body(b"3"), KEEPING, None)
+    server.client.eval(PUBLISH.text, len(keys), *keys, "elsewhere", *arguments[1:])
+
+    await channel.shows(1, 3)

@@ -244,3 +244,16 @@ class TestRefusals:
 
         with pytest.raises(NoPermissionError):
             await start_reader(channels=["a"])
+
+    async def test_channel_refused_later_is_an_error_to_whoever_asks(
+        self, server, start_reader, eventually
+    ):
+        reader, heard = await start_reader()
+        server.client.execute_command("ACL", "SETUSER", "default", "resetchannels")
+
+        with pytest.raises(RedisError, match="the connection was lost"):
+            await reader.subscribe("a")
+        [error] = heard.errors
+        assert isinstance(error, NoPermissionError)
+        server.client.execute_command("ACL", "SETUSER", "default", "allchannels")
+        await eventually(lambda: subscribed(server) == ["a"])

@@ -67,6 +67,24 @@ class TestPublish:
             f"sse1 {first.epoch} 2 {second.nonce} {first.nonce}\ndata: 2\n\n".encode(),
         ]
 
+    async def test_history_that_becomes_short_is_dropped_in_few_steps(self, channel, server):
+        """Each step holds up every other client of the server."""
+        pipeline = server.client.pipeline()
+        for number in range(2, 2002):
+            fields = {"d": "data: 1\n\n", "n": f"n{number}", "p": f"n{number - 1}", "t": "1"}
+            pipeline.xadd(LOG, fields, id=f"{number}-0")
+        pipeline.hset(POSITION, mapping={"s": 2001, "n": "n2001", "z": 2000 * 9})
+        pipeline.execute()
+        server.client.config_resetstat()
+
+        await channel.broker.publish(KEY, event_body(b"1"), Retention(10, 1024 * 1024, 300))
+
+        assert [entry_id for entry_id, _ in entries(server)] == [
+            f"{number}-0" for number in range(1993, 2003)
+        ]
+        assert server.client.hget(POSITION, "z") == b"90"
+        assert server.client.info("commandstats")["cmdstat_xrange"]["calls"] < 20
+
     async def test_idempotent_publish_is_stored_and_announced_once(self, channel, server, heard):
         positions = await channel.publish(1, 2, 3, idempotency_key="once")
 

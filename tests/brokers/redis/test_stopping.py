@@ -1,22 +1,72 @@
-"""Stopping a Redis broker at any moment."""
+"""Starting and stopping a Redis broker at any moment."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels.brokers.redis import RedisBroker
+
+
+def running() -> list[str]:
+    """The tasks that the broker has on this loop."""
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    return [
+        coroutine.__qualname__
+        for coroutine in coroutines
+        if "fastapi_sse_channels/brokers/redis" in coroutine.cr_code.co_filename
+    ]
 
 
 @pytest.mark.parametrize("turns", range(25))
 async def test_stop_ends_while_a_command_is_under_way(redis_url, turns):
     broker = RedisBroker(redis_url, namespace=f"stopping-{turns}")
     await broker.start()
+    assert running()
     for _ in range(turns):
         await asyncio.sleep(0)
 
     async with asyncio.timeout(5):
         await broker.stop()
 
-    assert [task for task in asyncio.all_tasks() if "redis" in repr(task.get_coro())] == []
+    assert running() == []
+
+
+@pytest.mark.parametrize("follow", ["pattern", "channel"])
+async def test_stop_that_is_cancelled_at_any_moment_goes_on(server, follow, eventually):
+    # before its first turn, it has not begun
+    for turns in range(1, 40):
+        broker = RedisBroker(server.url, follow=follow)
+        await broker.start()
+        await broker.subscribe("note:1:events", Retention(256, 1024, 300), lambda: None)
+        await cancelled_after(turns, broker.stop())
+
+        await eventually(lambda: running() == [])
+    assert server.subscribers() == []
+
+
+async def test_start_that_is_cancelled_at_any_moment_leaves_nothing(server, eventually):
+    """Also in the turn in which the broker is ready and the caller does not know it yet."""
+    were_cancelled = set()
+    for turns in range(100):
+        broker = RedisBroker(server.url)
+        is_cancelled = await cancelled_after(turns, broker.start())
+        were_cancelled.add(is_cancelled)
+        if not is_cancelled:
+            await broker.stop()
+        await eventually(lambda: running() == [])
+
+    assert were_cancelled == {True, False}
+    assert server.subscribers() == []
+
+
+async def cancelled_after(turns, coroutine):
+    task = asyncio.create_task(coroutine)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    return task.cancelled()

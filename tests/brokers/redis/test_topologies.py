@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from fastapi_sse_channels._errors import PublishError
@@ -142,6 +144,75 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, fo
         await broker.stop()
 
 
+async def test_failover_during_a_repair_leaves_no_channel_behind(
+    servers, cluster, follow, eventually
+):
+    """What waits for a server that is given up has to go on at the next one."""
+    broker = RedisBroker.cluster(
+        f"redis://127.0.0.1:{cluster[1]}", follow="channel", probe_interval=0.3, publish_timeout=1
+    )
+    await broker.start()
+    try:
+        node: Any = broker._node
+        primary = f"127.0.0.1:{cluster[0]}"
+        on_primary = [
+            key
+            for key in (f"channel-{n}" for n in range(60))
+            if node._connector.shard_of(node._names.channel(key)) == primary
+        ]
+        channels = [await follow(broker, key) for key in on_primary[:3]]
+        for channel in channels:
+            await channel.publish(0)
+            await channel.shows(0)
+        await eventually(lambda: caught_up(cluster[0]))
+
+        servers.signal(cluster[0], signal.SIGSTOP)
+        for channel in channels:
+            hole = b"sse1 %s 9 n9 n8\ndata: 9\n\n" % channel.log.epoch.encode()
+            node.on_message(node._names.channel(channel.key).encode(), hole)
+
+        await eventually(lambda: broker.is_healthy and primary not in node._links, timeout=20)
+        for channel in channels:
+            await published_anyhow(channel, 1)
+        for channel in channels:
+            await channel.shows(0, 1)
+    finally:
+        servers.signal(cluster[0], signal.SIGCONT)
+        await broker.stop()
+
+
+async def test_server_that_joins_later_carries_channels(
+    servers, cluster, unused_ports, follow, eventually
+):
+    """The client hears of it by a redirection, before any subscription is lost."""
+    broker = RedisBroker.cluster(
+        f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
+    )
+    await broker.start()
+    try:
+        [port] = unused_ports(1)
+        joined = servers.start(
+            port, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""
+        )
+        joined.execute_command("CLUSTER MEET", "127.0.0.1", cluster[0])
+        everyone = [*map(redis_at, cluster), joined]
+        wait_until(lambda: all(len(one.execute_command("CLUSTER NODES")) == 5 for one in everyone))
+        slot = key_slot(b"channel-1")
+        new_id = joined.execute_command("CLUSTER MYID").decode()
+        for one in (joined, *map(redis_at, cluster[:3])):
+            one.execute_command("CLUSTER SETSLOT", slot, "NODE", new_id)
+        wait_until(lambda: all(map(is_whole, everyone)))
+
+        # the first command of the slot is redirected, and redis-py takes note
+        await broker.publish("channel-1", event_body(b"0"), RETENTION)
+        channel = await follow(broker, "channel-1")
+        await channel.publish(1)
+        await channel.shows(0, 1)
+        await eventually(lambda: broker.is_healthy, timeout=15)
+    finally:
+        await broker.stop()
+
+
 @pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, follow, eventually):
     """To channels of different slots, which one SSUBSCRIBE cannot name together."""
@@ -173,6 +244,39 @@ async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, 
     finally:
         for broker in brokers:
             await broker.stop()
+
+
+async def test_cluster_makes_publishes_wait_their_turn(cluster):
+    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[0]}", max_connections=4)
+    await broker.start()
+    try:
+        await all_are_stored(broker)
+        connected = [len(redis_at(port).client_list(_type="normal")) for port in cluster[:3]]
+        assert max(connected) <= 10  # the cluster's own are none of this type
+    finally:
+        await broker.stop()
+
+
+async def test_sentinel_makes_publishes_wait_their_turn(servers, unused_ports):
+    primary_port, sentinel_port = unused_ports(2)
+    primary = servers.start(primary_port, "--save", "")
+    config = f"sentinel monitor main 127.0.0.1 {primary_port} 1\n"
+    servers.start(sentinel_port, "--sentinel", config=config)
+    broker = RedisBroker.sentinel([("127.0.0.1", sentinel_port)], "main", max_connections=4)
+    await broker.start()
+    try:
+        await all_are_stored(broker)
+        ours = [one for one in primary.client_list(_type="normal") if one["cmd"] == "evalsha"]
+        assert len(ours) <= 4
+    finally:
+        await broker.stop()
+
+
+async def all_are_stored(broker):
+    positions = await asyncio.gather(
+        *(broker.publish("channel", event_body(b"0"), RETENTION) for _ in range(300))
+    )
+    assert sorted(position.offset for position in positions) == list(range(1, 301))
 
 
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):

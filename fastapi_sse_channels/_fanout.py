@@ -24,7 +24,7 @@ _PING_SLOTS = 16
 
 # seconds; a wait too short for a timer is none
 _SHORTEST_LINGER = 0.0002
-_LONGEST_LINGER = 0.005
+_LONGEST_LINGER = 0.01
 _MOST_SKIPS = 64
 
 

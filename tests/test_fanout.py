@@ -464,7 +464,7 @@ class TestPings:
 
 
 class TestLinger:
-    """Times are in seconds; a flush of 8 ms makes the next one wait for 1.25 of at most 5 ms."""
+    """Times are in seconds; a flush of 16 ms makes the next one wait for 2.5 of at most 10 ms."""
 
     @staticmethod
     def flushed(linger, at, seconds):
@@ -478,15 +478,15 @@ class TestLinger:
 
     def test_event_long_after_the_last_flush_is_sent_at_once(self):
         linger = Linger()
-        now = self.flushed(linger, 100.0, 0.008)
+        now = self.flushed(linger, 100.0, 0.016)
 
-        assert linger.delay(now + 0.00125) == 0
+        assert linger.delay(now + 0.0025) == 0
 
     def test_event_right_after_a_long_flush_waits_for_others(self):
         linger = Linger()
-        now = self.flushed(linger, 100.0, 0.008)
+        now = self.flushed(linger, 100.0, 0.016)
 
-        assert linger.delay(now) == pytest.approx(0.00125)
+        assert linger.delay(now) == pytest.approx(0.0025)
 
     def test_short_flush_makes_nobody_wait(self):
         linger = Linger()

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 _DESK = "fastapi_sse_channels.handoff"
-# FastAPI's exit stacks, and the desk
-_NOT_FOR_OTHERS = "fastapi"
+# FastAPI's exit stacks, Starlette's exception handlers, and the desk
+_NOT_FOR_OTHERS = ("fastapi", "starlette.")
+_COPIED = "headers"
 
 
 class SSEMiddleware:
@@ -45,7 +46,8 @@ class SSEMiddleware:
 
     async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> Stream[Any] | None:
         desk = _Desk(send)
-        # what FastAPI keeps in the scope of a request would weigh on its stream
+        # what the frameworks keep in the scope of a request would weigh on its stream, and so would
+        # the copy that Starlette makes of the headers
         inner = {**scope, _DESK: desk}
         try:
             await self.app(inner, receive, send)
@@ -56,7 +58,9 @@ class SSEMiddleware:
         finally:
             # for middlewares around this one, which may name the route or the user
             scope.update(
-                (name, inner[name]) for name in inner if not name.startswith(_NOT_FOR_OTHERS)
+                (name, inner[name])
+                for name in inner
+                if name != _COPIED and not name.startswith(_NOT_FOR_OTHERS)
             )
         return desk.stream
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # What a command raises while the server is away. A cluster's own errors are no RedisErrors; and for
 # a connection that is closed between being opened and being written to, uvloop has only a plain
-# RuntimeError, and redis-py 8.1 an AttributeError of the writer that is gone.
+# RuntimeError, redis-py 8.1 an AttributeError of the writer that is gone, and asyncio of Python
+# 3.12 and 3.13.0 a TypeError: it calls a method of the transport that closing has set to None.
 UNAVAILABLE = (
     RedisError,
     RedisClusterException,
@@ -31,6 +32,7 @@ UNAVAILABLE = (
     TimeoutError,
     RuntimeError,
     AttributeError,
+    TypeError,
 )
 
 

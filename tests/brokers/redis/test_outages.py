@@ -53,7 +53,18 @@ async def test_connections_that_close_while_they_are_made_fail_a_publish(
             await broker.publish("note", BODY, RETENTION)
 
 
-async def test_connection_that_is_closed_under_a_publish_fails_it(broker):
+async def disconnect(pool):
+    await pool.disconnect(inuse_connections=True)
+
+
+async def close_sockets(pool):
+    for connection in pool._in_use_connections:
+        if connection._writer is not None:
+            connection._writer.close()
+
+
+@pytest.mark.parametrize("close", [disconnect, close_sockets])
+async def test_connection_that_is_closed_under_a_publish_fails_it(broker, close):
     """A cluster's client closes the connections of servers that have left, used or not."""
     pool = broker._node._connector.client.connection_pool
     failed = 0
@@ -61,7 +72,7 @@ async def test_connection_that_is_closed_under_a_publish_fails_it(broker):
         publishing = asyncio.create_task(broker.publish("note", BODY, RETENTION))
         for _ in range(turns):
             await asyncio.sleep(0)
-        await pool.disconnect(inuse_connections=True)
+        await close(pool)
         try:
             await publishing
         except PublishError:

@@ -16,6 +16,8 @@ import uvloop
 
 from ..store import packed
 
+_PIECE = 65536
+
 
 class Floor(asyncio.Protocol):
     def __init__(self, pattern: bytes, end: bytes) -> None:
@@ -29,8 +31,13 @@ class Floor(asyncio.Protocol):
         cast("asyncio.Transport", transport).write(packed("PSUBSCRIBE", self._pattern))
 
     def data_received(self, data: bytes) -> None:
+        # as much at once as redis-py reads: hiredis takes twice as long from larger pieces
+        for start in range(0, len(data), _PIECE):
+            self._feed(data[start : start + _PIECE])
+
+    def _feed(self, piece: bytes) -> None:
         reader = self._reader
-        reader.feed(data)
+        reader.feed(piece)
         while (message := reader.gets()) is not False:
             if message[0] == b"pmessage":
                 self._heard += 1

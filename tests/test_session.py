@@ -21,6 +21,36 @@ def is_handed_off(request):
     return request.param
 
 
+class Reloading:
+    """An initial event that is there at once when a stream opens, and later at `gate`."""
+
+    def __init__(self):
+        self.gate = asyncio.Event()
+        self.loads: list[int] = []
+
+    async def load(self):
+        self.loads.append(0)
+        if len(self.loads) > 1:
+            await self.gate.wait()
+        return {"type": "note", "text": f"initial {len(self.loads)}"}
+
+    async def leaves_nothing_to(self, stream):
+        """Let the client leave first: what is loaded then is for nobody."""
+        stream.disconnect()
+        await stream.until_end()
+        received = len(stream.messages)
+        self.gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert len(stream.messages) == received
+
+
+@pytest.fixture
+def reloading():
+    return Reloading()
+
+
 class TestOpening:
     async def test_first_frame_is_stream_open_with_the_cursor(self, make_notes, connect):
         notes = make_notes(retry=2000)
@@ -190,31 +220,18 @@ class TestReset:
         assert "the initial event after a reset failed" in caplog.text
 
     async def test_client_that_leaves_while_it_is_reset_is_sent_nothing_more(
-        self, make_notes, connect, eventually
+        self, make_notes, connect, eventually, reloading
     ):
-        gate = asyncio.Event()
-        loads: list[int] = []
-
-        async def initial():
-            loads.append(0)
-            if len(loads) > 1:
-                await gate.wait()
-            return {"type": "note", "text": "initial"}
-
-        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        notes = make_notes(
+            history_size=2, slow_after=0.01, router={"initial_event": reloading.load}
+        )
         stream = await connect(notes.app, URL)
         stream.hold()
         await notes.publish(*"abcdefgh")
         stream.release()
-        await eventually(lambda: len(loads) == 2)
-        stream.disconnect()
-        await stream.until_end()
-        received = len(stream.messages)
-        gate.set()
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await eventually(lambda: len(reloading.loads) == 2)
 
-        assert len(stream.messages) == received
+        await reloading.leaves_nothing_to(stream)
 
 
 class TestLostContinuity:
@@ -250,31 +267,16 @@ class TestLostContinuity:
         assert notes.texts(stream) == ["live"]
 
     async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
-        self, make_notes, connect, eventually
+        self, make_notes, connect, eventually, reloading
     ):
-        gate = asyncio.Event()
-        loads: list[int] = []
-
-        async def initial():
-            loads.append(0)
-            if len(loads) > 1:
-                await gate.wait()
-            return {"type": "note", "text": "initial"}
-
-        notes = make_notes(router={"initial_event": initial})
+        notes = make_notes(router={"initial_event": reloading.load})
         stream = await connect(notes.app, URL)
         feed = notes.manager.hub.feed("note:1:events")
         feed.log.restart(start_of(new_epoch()))
         feed.notify()
-        await eventually(lambda: len(loads) == 2)
-        stream.disconnect()
-        await stream.until_end()
-        received = len(stream.messages)
-        gate.set()
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await eventually(lambda: len(reloading.loads) == 2)
 
-        assert len(stream.messages) == received
+        await reloading.leaves_nothing_to(stream)
 
 
 class TestServers:
@@ -477,25 +479,18 @@ class TestClosing:
         assert len(loads) == 1
 
     async def test_client_revoked_while_it_is_reset_is_not_shown_the_state_of_now(
-        self, make_notes, connect, eventually
+        self, make_notes, connect, eventually, reloading
     ):
-        gate = asyncio.Event()
-        loads: list[int] = []
-
-        async def initial():
-            loads.append(0)
-            if len(loads) > 1:
-                await gate.wait()
-            return {"type": "note", "text": f"initial {len(loads)}"}
-
-        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        notes = make_notes(
+            history_size=2, slow_after=0.01, router={"initial_event": reloading.load}
+        )
         stream = await connect(notes.app, URL)
         stream.hold()
         await notes.publish(*"abcdefgh")
         stream.release()
-        await eventually(lambda: len(loads) == 2)
+        await eventually(lambda: len(reloading.loads) == 2)
         notes.manager.channel("1").close("revoked")
-        gate.set()
+        reloading.gate.set()
         await stream.until_end()
 
         assert notes.controls(stream) == ["stream-open", "stream-close revoked"]

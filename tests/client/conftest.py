@@ -48,6 +48,15 @@ class Talk:
         self._writer.write(data)
         await self._writer.drain()
 
+    async def answer(self, status: str, *headers: str) -> None:
+        """Send a whole response without a body; its connection serves no other request.
+
+        Had the client not been told so, it would take the connection again where it sees the end
+        of it too late, and wait after that attempt too.
+        """
+        lines = (f"HTTP/1.1 {status}", *headers, "Content-Length: 0", "Connection: close")
+        await self.send("\r\n".join((*lines, "", "")).encode())
+
     async def head(self) -> None:
         await self.send(HEAD)
 

@@ -20,7 +20,7 @@ async def numbers_then_silence(talk):
 
 
 async def refuse(talk):
-    await talk.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    await talk.answer("404 Not Found")
 
 
 class TestReading:
@@ -258,8 +258,7 @@ class TestClient:
         target = await scripted(numbers_then_silence)
 
         async def redirect(talk):
-            head = f"HTTP/1.1 307 Elsewhere\r\nLocation: {target.url}\r\nContent-Length: 0\r\n\r\n"
-            await talk.send(head.encode())
+            await talk.answer("307 Elsewhere", f"Location: {target.url}")
 
         server = await scripted(redirect)
         async with follow(server.url) as stream:
@@ -267,7 +266,7 @@ class TestClient:
 
     async def test_redirection_that_leads_nowhere_may_pass(self, scripted, follow, delays):
         async def redirect(talk):
-            await talk.send(b"HTTP/1.1 307 Elsewhere\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+            await talk.answer("307 Elsewhere", "Location: /")
 
         server = await scripted(redirect, numbers_then_silence)
         async with (

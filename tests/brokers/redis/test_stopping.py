@@ -50,16 +50,16 @@ async def test_stop_that_is_cancelled_at_any_moment_goes_on(server, follow, even
 
 async def test_start_that_is_cancelled_at_any_moment_leaves_nothing(server, eventually):
     """Also in the turn in which the broker is ready and the caller does not know it yet."""
-    were_cancelled = set()
-    for turns in range(100):
+    # how many turns a start takes is the server's affair
+    started = turns = 0
+    while started < 20:
         broker = RedisBroker(server.url)
-        is_cancelled = await cancelled_after(turns, broker.start())
-        were_cancelled.add(is_cancelled)
-        if not is_cancelled:
+        if not await cancelled_after(turns, broker.start()):
+            started += 1
             await broker.stop()
         await eventually(lambda: running() == [])
+        turns += 1
 
-    assert were_cancelled == {True, False}
     assert server.subscribers() == []
 
 

@@ -32,6 +32,7 @@ broker = RedisBroker(
     os.environ["REDIS_URL"],
     namespace=NAMESPACE,
     follow="channel" if os.environ["FOLLOW"] == "channel" else "pattern",
+    start_timeout=30,
     check_interval=float(os.environ.get("CHECK_INTERVAL", "30")),
 )
 events = ChannelManager(

@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+async def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Poll a condition, plain or async, until it holds.
 
     Raises:

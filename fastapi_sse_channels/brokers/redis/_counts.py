@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from ._explain import UNAVAILABLE
+from ._scripts import COUNT, run_script
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ logger = logging.getLogger("fastapi_sse_channels")
 
 _NODE = re.compile(rb"[0-9a-f]{16}")
 _TTL = 24 * 3600.0
-# together, or a node that dies in between leaves a key for ever
-_SET = """
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-"""
 _RETRY_DELAY = 0.5
 _BATCH = 16
 
@@ -130,10 +126,8 @@ class SessionCounts:
         name = self._names.counts(key)
         try:
             if count := self._own.get(key):
-                await _reply(
-                    self._client.eval(
-                        _SET, 1, name, self._node, str(count), str(int(self._ttl * 1000))
-                    )
+                await run_script(
+                    self._client, COUNT, [name], [self._node, count, int(self._ttl * 1000)]
                 )
             else:
                 await _reply(self._client.hdel(name, self._node))

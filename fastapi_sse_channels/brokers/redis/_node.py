@@ -9,11 +9,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from redis.exceptions import (
     AuthenticationError,
-    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -29,7 +28,7 @@ from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
 from ._explain import UNAVAILABLE, is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
-from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
+from ._scripts import HISTORY, PUBLISH, history_call, parse_position, publish_call, run_script
 from ._tasks import TimeLimit, end
 
 if TYPE_CHECKING:
@@ -188,12 +187,14 @@ class Node:
         """Run `publish.lua`."""
         verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
         call = publish_call(self._names, key, body, retention, idempotency_key, verb)
-        return parse_position(await self._run_script(PUBLISH, *call))
+        return parse_position(
+            await self._limited(run_script(self._connector.client, PUBLISH, *call))
+        )
 
     async def look(self, key: str, since: int, retention: Retention) -> Look:
         """Run `history.lua`."""
         call = history_call(self._names, key, since, retention)
-        return parse_look(await self._run_script(HISTORY, *call))
+        return parse_look(await self._limited(run_script(self._connector.client, HISTORY, *call)))
 
     async def read(self, key: str, retention: Retention) -> Log:
         """Read all that is stored of a channel."""
@@ -468,16 +469,6 @@ class Node:
                 where,
                 what,
             )
-
-    async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        return await self._limited(self._run_now(script, keys, arguments))
-
-    async def _run_now(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        client = self._connector.client
-        try:
-            return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-        except NoScriptError:  # the server restarted: nothing was run
-            return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def _append(log: Log, stored: Stored) -> bool:

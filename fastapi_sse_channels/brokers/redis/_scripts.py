@@ -6,10 +6,14 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import NoScriptError
+
 from ..._position import new_epoch, new_nonce
 from ._envelope import NotOursError, position_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..._log import Retention
     from ..._position import Position
     from ._names import Names
@@ -35,6 +39,7 @@ class Script:
 
 PUBLISH = Script("publish.lua")
 HISTORY = Script("history.lua")
+COUNT = Script("count.lua")
 
 RECEIPT_TTL_MS = 300_000
 # Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
@@ -46,6 +51,16 @@ EMPTY_POSITION_TTL_MS = 3_600_000
 # What a look returns is parsed in one go, which must not keep the event loop from the streams.
 PIECE_ENTRIES = 512
 _PIECE_BYTES = 1024 * 1024
+
+
+async def run_script(
+    client: Any, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
+) -> Any:
+    """Run a script, which the server keeps from the first time on."""
+    try:
+        return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+    except NoScriptError:  # the server restarted: nothing was run
+        return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def publish_call(  # noqa: PLR0917  # the one call of the script

@@ -12,15 +12,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._feed import Feed, Reader
-    from ._session import Session
 
 # about 5 ms of sends; then other callbacks of the loop get a turn
 _SENDS_PER_TURN = 256
-_PING_SLOTS = 16
 
 # seconds; a wait too short for a timer is none
 _SHORTEST_LINGER = 0.0002
@@ -29,7 +27,7 @@ _MOST_SKIPS = 64
 
 
 class Fanout:
-    """The flushes and pings of one manager on one event loop."""
+    """The flushes of one manager on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Create an idle fan-out."""
@@ -181,65 +179,3 @@ class Linger:
             self._skips = self._skip = min(_MOST_SKIPS, self._skips * 2 or 1)
         self._waits = 0
         self._began = now
-
-
-class Pinger:
-    """One timer for the pings of all sessions.
-
-    A wheel of slots: a session waits in the slot in which its ping falls due if nothing else is
-    sent to it, and moves on when something was. Pings are late by one slot at most.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, interval: float, fanout: Fanout) -> None:
-        """Create an idle pinger; `interval` is in seconds."""
-        self._loop = loop
-        self._interval = interval
-        self._fanout = fanout
-        self._slots: list[dict[Session[Any], None]] = [{} for _ in range(_PING_SLOTS)]
-        self._tick_length = interval / (_PING_SLOTS - 1)
-        self._current = 0
-        self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, session: Session[Any]) -> None:
-        """Keep a session's connection from looking idle until it ends."""
-        self._place(session, _PING_SLOTS - 1)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_length, self._tick)
-
-    def stop(self) -> None:
-        """Forget every session."""
-        for slot in self._slots:
-            slot.clear()
-        self._count = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def discard(self, session: Session[Any]) -> None:
-        """Stop pinging a session."""
-        if self._slots[session.ping_slot].pop(session, self) is None:
-            self._count -= 1
-            if not self._count and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _place(self, session: Session[Any], slots_ahead: int) -> None:
-        session.ping_slot = (self._current + slots_ahead) % _PING_SLOTS
-        self._slots[session.ping_slot][session] = None
-        self._count += 1
-
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(self._tick_length, self._tick)
-        self._current = (self._current + 1) % _PING_SLOTS
-        slot, self._slots[self._current] = self._slots[self._current], {}
-        self._count -= len(slot)
-        now = self._loop.time()
-        for session in slot:
-            remaining = session.written_at + self._interval - now
-            slots_ahead = int(remaining / self._tick_length + 0.5)
-            if slots_ahead <= 0:
-                session.ping()
-                self._fanout.mark_reader(session)
-                slots_ahead = _PING_SLOTS - 1
-            self._place(session, min(slots_ahead, _PING_SLOTS - 1))

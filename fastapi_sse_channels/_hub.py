@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DrainingError, SessionLimitError
-from ._fanout import Fanout, Pinger
+from ._fanout import Fanout
 from ._feed import Feed
+from ._pinger import Pinger
 from ._signals import SignalChain
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ._reader import Probe, Reader, Verbs
+from ._probe import Probe
+from ._reader import Reader, Verbs
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

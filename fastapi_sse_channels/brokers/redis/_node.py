@@ -20,9 +20,10 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..._log import Log, ResetReason, Retention
+from ..._log import Log, Retention
 from ..._position import Position, start_of
 from ..._wire import event_body
+from ._continuity import append_next, continues, has_reached, read_log
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
 from ._explain import UNAVAILABLE, is_foreign, lacks_rights
@@ -244,7 +245,7 @@ class Node:
             return None
         if followed.arrived is not None:
             followed.arrive(stored)
-        elif not _append(followed.log, stored):
+        elif not append_next(followed.log, stored):
             self._sync(followed)
         elif followed.notify():
             return _until_shown(followed)
@@ -377,7 +378,7 @@ class Node:
         await self._bring_up(followed)
         agree = True
         while agree and followed.arrived:
-            agree = _append(followed.log, followed.arrived.popleft())
+            agree = append_next(followed.log, followed.arrived.popleft())
             await _show(followed)
         followed.arrived = None
         return agree and not followed.is_outdated
@@ -387,7 +388,7 @@ class Node:
         log = followed.log
         while True:
             look = await self._look_at(followed, log.top.offset)
-            if not _continues(log, look):
+            if not continues(log, look):
                 first = look if log.top.offset == 0 else None
                 log.become(
                     await read_log(
@@ -426,7 +427,7 @@ class Node:
                     continue
                 if look.top != followed.log.top:
                     await asyncio.sleep(_ON_ITS_WAY)
-                    if not _has_reached(followed.log, look.top):
+                    if not has_reached(followed.log, look.top):
                         self._sync(followed)
             if not self._followed:
                 await asyncio.sleep(self._check_interval)
@@ -469,75 +470,6 @@ class Node:
                 where,
                 what,
             )
-
-
-def _append(log: Log, stored: Stored) -> bool:
-    """Append an entry if it is the next one.
-
-    Returns:
-        Whether the log and the store still agree.
-    """
-    top = log.top
-    position = stored.position
-    if position.epoch != top.epoch:
-        return False
-    if position.offset == top.offset + 1 and stored.previous == top.nonce:
-        log.append(stored.body, position.nonce, time.monotonic())
-        return True
-    # seen before, and proven to be the same entry; an offset used again is not
-    return position.offset <= top.offset and log.gap(position) is None
-
-
-def _continues(log: Log, look: Look) -> bool:
-    """Whether what was read after the log's top follows it without a hole."""
-    if look.top.epoch != log.epoch:
-        return False
-    if not look.entries:
-        return look.top == log.top
-    first = look.entries[0][0]
-    return first.position.offset == log.top.offset + 1 and first.previous == log.top.nonce
-
-
-def _has_reached(log: Log, top: Position) -> bool:
-    """Whether the log holds this very position, or has held it."""
-    gap = log.gap(top)
-    return gap is None or gap.reason in {"trimmed", "expired"}
-
-
-def _floor(look: Look) -> Position:
-    if not look.entries:
-        return look.top
-    oldest = look.entries[0][0]
-    return Position(look.top.epoch, oldest.position.offset - 1, oldest.previous)
-
-
-def _why_earlier_is_gone(look: Look) -> ResetReason:
-    # Redis drops a log as a whole when it is too old, and entry by entry when there are too many
-    return "trimmed" if look.entries else "expired"
-
-
-async def read_log(
-    retention: Retention, look_at: Callable[[int], Awaitable[Look]], first: Look | None = None
-) -> Log:
-    """Make a log of what the store holds, piece by piece.
-
-    A piece that does not follow the one before starts the log over: the store dropped what was
-    between them, or began a new epoch.
-    """
-    log = Log(retention, start_of("none"))
-    look = first or await look_at(0)
-    while True:
-        if not _continues(log, look):
-            log.restart(_floor(look), before=_why_earlier_is_gone(look))
-        now = time.monotonic()
-        for stored, age in look.entries:
-            log.append(stored.body, stored.position.nonce, now - age)
-        log.expire(now)
-        if look.is_last:
-            return log
-        look = await look_at(look.read)
-        if look.top.epoch != log.epoch:
-            look = await look_at(0)
 
 
 async def _show(followed: Followed) -> None:

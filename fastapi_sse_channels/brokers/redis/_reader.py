@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import chain
@@ -33,6 +31,16 @@ logger = logging.getLogger("fastapi_sse_channels")
 _ATTEMPT_INTERVAL = 0.25
 _ATTEMPT_TIMEOUT = 5.0
 _MAX_ATTEMPTS = 8
+
+_REFUSALS = (AuthenticationError, NoPermissionError)
+# what may pass while a server starts or fails over
+_TRANSIENT: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    RedisConnectionError,
+    RedisTimeoutError,
+)
 
 # Messages are handled in batches; in between, the event loop serves the streams.
 _MESSAGES_PER_TURN = 64
@@ -335,77 +343,6 @@ class Reader:
             if reply[0] in {b"subscribe", b"psubscribe", b"ssubscribe"}:
                 missing.discard(reply[1])
             # messages before the last confirmation are found again in the history
-
-
-_REFUSALS = (AuthenticationError, NoPermissionError)
-_TRANSIENT: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    RuntimeError,
-    RedisConnectionError,
-    RedisTimeoutError,
-)
-
-
-class Probe:
-    """Notices a server that no longer answers, by talking to itself through it.
-
-    A hung server keeps its connections open and says nothing, which no time-out on an idle
-    pub/sub connection can tell from silence.
-    """
-
-    def __init__(
-        self,
-        publish: Callable[[str], Awaitable[object]],
-        on_miss: Callable[[int], Awaitable[None]],
-        *,
-        interval: float,
-    ) -> None:
-        """Prepare a probe; `interval` is in seconds, and a miss takes as long."""
-        self._publish = publish
-        self._on_miss = on_miss
-        self._interval = interval
-        self._token = ""
-        self._heard = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.misses = 0
-
-    def start(self) -> None:
-        """Begin to probe."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop probing."""
-        await end(self._task)
-
-    def heard(self, payload: bytes) -> None:
-        """Take what the reader heard on the probe's channel."""
-        if payload == self._token.encode():
-            self._heard.set()
-
-    async def _run(self) -> None:
-        while True:
-            began = time.monotonic()
-            if await self._echoes():
-                self.misses = 0
-                await asyncio.sleep(self._interval)
-            else:
-                self.misses += 1
-                await self._on_miss(self.misses)
-                await asyncio.sleep(max(0.0, began + self._interval - time.monotonic()))
-
-    async def _echoes(self) -> bool:
-        self._heard.clear()
-        self._token = secrets.token_hex(8)
-        try:
-            async with asyncio.timeout(self._interval):
-                await self._publish(self._token)
-                await self._heard.wait()
-        except Exception:
-            # whatever it is: a probe that ended would never notice anything again
-            logger.debug("the probe failed", exc_info=True)
-            return False
-        return True
 
 
 def _drop_result(attempt: asyncio.Task[Listening]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Container
 from typing import Any, get_args
 
 from ._errors import ConfigurationError
@@ -29,6 +30,25 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     if value not in get_args(choices):
         known = " or ".join(map(repr, get_args(choices)))
         msg = f"{name}={value!r} is not known; use {known}"
+        raise ConfigurationError(msg)
+
+
+def check_unshared(keys: str, taken: Container[str], *, where: str) -> None:
+    """Refuse the keys of a manager that another one has: each would get the other's events.
+
+    Args:
+        keys: Their name.
+        taken: The names of the others' keys in the same store.
+        where: What the managers have in common.
+
+    Raises:
+        ConfigurationError: With what to change.
+    """
+    if keys in taken:
+        msg = (
+            f"two managers {where} use the keys {keys}; give them different key_prefix or "
+            "key_suffix, or use one manager for both"
+        )
         raise ConfigurationError(msg)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -11,6 +11,7 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
+from ._checks import check_unshared
 from ._errors import ConfigurationError
 from ._manager import ChannelManager
 
@@ -71,11 +72,8 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
                 "FastAPI(lifespan=sse_lifespan(manager, …))"
             )
             raise ConfigurationError(msg)
-    names = [manager.keys.name for manager in managers]
     for manager in managers:
-        if names.count(manager.keys.name) > 1 and managers.count(manager) == 1:
-            msg = f"two managers use the keys {manager.keys.name}; change one's key_suffix"
-            raise ConfigurationError(msg)
+        _check_apart(manager, managers)
     return SSELifespan(managers)
 
 
@@ -94,19 +92,25 @@ async def _running(
 
 @contextmanager
 def _apart(manager: ChannelManager[Any], state: object) -> Iterator[None]:
-    """Keep two managers of one application from sharing their keys."""
+    """Count a manager among the running ones of its application."""
     running: list[ChannelManager[Any]] = getattr(state, _RUNNING, [])
     setattr(state, _RUNNING, running)
-    name, store = manager.keys.name, manager.broker.store
-    for other in running:
-        if other is not manager and (other.keys.name, other.broker.store) == (name, store):
-            msg = (
-                f"two managers of this application use the keys {name} of {manager.broker!r}; "
-                "change one's key_suffix"
-            )
-            raise ConfigurationError(msg)
+    _check_apart(manager, running)
     running.append(manager)
     try:
         yield
     finally:
         running.remove(manager)
+
+
+def _check_apart(manager: ChannelManager[Any], others: Iterable[ChannelManager[Any]]) -> None:
+    """Keep two managers of one application from sharing their keys.
+
+    Raises:
+        ConfigurationError: Another one uses the same keys of the same store.
+    """
+    store = manager.broker.store
+    taken = {
+        other.keys.name for other in others if other is not manager and other.broker.store == store
+    }
+    check_unshared(manager.keys.name, taken, where=f"of one application, on {manager.broker!r},")

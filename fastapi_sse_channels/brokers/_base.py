@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._errors import ConfigurationError
+from .._checks import check_unshared
 
 if TYPE_CHECKING:
     from .._log import Entry, Gap, Log, Retention
@@ -71,19 +71,14 @@ class Broker(ABC):
 
     _claimed: frozenset[str] = frozenset()
 
-    def claim(self, namespace: str) -> None:
-        """Reserve the keys of a manager.
+    def claim(self, keys: str) -> None:
+        """Reserve the keys of a manager, by the name of its key space.
 
         Raises:
             ConfigurationError: Another manager of this broker uses them already.
         """
-        if namespace in self._claimed:
-            msg = (
-                f"two managers on one broker use the keys {namespace}; give them different "
-                "key_prefix or key_suffix, or use one manager for both"
-            )
-            raise ConfigurationError(msg)
-        self._claimed |= {namespace}
+        check_unshared(keys, self._claimed, where="on one broker")
+        self._claimed |= {keys}
 
     @property
     def store(self) -> Hashable:

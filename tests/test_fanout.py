@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import pairwise
 
 import anyio
 import pytest
 
-from fastapi_sse_channels._fanout import Linger
+from fastapi_sse_channels._fanout import Fanout, Linger
 from fastapi_sse_channels._wire import event_body
 
 URL = "/notes/1/events"
@@ -421,6 +422,36 @@ class TestFailures:
         await other.until(b'"text":"a"')
 
         assert notes.manager.session_count("1") == 1
+
+
+class TestTurns:
+    async def test_flush_of_many_readers_lets_the_loop_turn_in_between(self):
+        class Ready:
+            """A reader whose send completes at once."""
+
+            offset = 0
+
+            def is_slow(self, now):
+                del now
+                return False
+
+            def flush(self, now):
+                flushed_at.append(now)
+
+        flushed_at: list[float] = []
+        loop = asyncio.get_running_loop()
+        fanout = Fanout(loop)
+        for _ in range(2000):
+            fanout.mark_reader(Ready())
+
+        done_by_turn = [0]
+        while done_by_turn[-1] < 2000:
+            await asyncio.sleep(0)
+            done_by_turn.append(len(flushed_at))
+
+        assert max(later - earlier for earlier, later in pairwise(done_by_turn)) <= 256
+        # what a reader is told is the time of its own turn
+        assert len(set(flushed_at)) > 2000 // 256
 
 
 class TestPings:

@@ -74,6 +74,41 @@ class TestStart:
         assert feed.start(start.position.event_id) == (Position("epoch", 0, "0"), True, None)
 
 
+class TestNotify:
+    @pytest.fixture
+    def feed(self, feed):
+        feed.log = new_log(Retention(100, 10**9, 10**9), "epoch")
+        return feed
+
+    def test_a_few_new_entries_need_no_pause(self, feed):
+        publish(feed, 8)
+        assert not feed.notify()
+        publish(feed, 1)
+        assert feed.notify()
+
+    def test_entries_that_were_shown_need_none(self, feed):
+        publish(feed, 9)
+        feed.shown()
+
+        assert not feed.notify()
+
+    def test_new_entries_may_be_as_many_as_are_held_of_those_shown(self, feed):
+        publish(feed, 50)
+        feed.shown()
+        publish(feed, 50)
+        assert not feed.notify()
+        publish(feed, 1)
+        assert feed.notify()
+
+    def test_feed_is_marked_at_every_change(self):
+        marked: list[Feed] = []
+        feed = Feed("key", marked.append)
+        feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+        feed.notify()
+
+        assert marked == [feed]
+
+
 class TestMakeRoom:
     async def test_nobody_is_waited_for_where_there_is_room(self, feed):
         feed.place(Reader(0))
@@ -172,13 +207,14 @@ class TestMakeRoom:
             await waiting[1]
         assert waiting[0].cancelled()
 
-    async def test_failed_attempt_to_follow_is_not_taken_for_a_log(self, feed):
-        async def fail():
-            msg = "the store is away"
-            raise OSError(msg)
 
-        feed.ready = asyncio.ensure_future(fail())
-        assert not feed.is_ready
-        await asyncio.wait([feed.ready])
+@pytest.mark.parametrize("error", [OSError("the store is away"), asyncio.CancelledError()])
+async def test_failed_attempt_to_follow_is_not_taken_for_a_log(feed, error):
+    async def fail():
+        raise error
 
-        assert not feed.is_ready
+    feed.ready = asyncio.ensure_future(fail())
+    assert not feed.is_ready
+    await asyncio.wait([feed.ready])
+
+    assert not feed.is_ready

@@ -321,6 +321,20 @@ class TestInitialEvent:
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
+    async def test_overrides_of_two_applications_that_share_a_router_stay_apart(self, connect):
+        def initial():
+            return Note(text="real")
+
+        router = create_sse_router(make_manager(), "/{note_id}", initial_event=initial)
+        apps = [app_with(router) for _ in range(2)]
+        apps[0].dependency_overrides[initial] = lambda: Note(text="fake")
+        streams = [await connect(app, "/7") for app in apps]
+
+        assert [json.loads(stream.frames[-1]["data"])["text"] for stream in streams] == [
+            "fake",
+            "real",
+        ]
+
     async def test_is_encoded_while_its_dependencies_are_open(self, connect):
         """What an ORM loads lazily is still to be had."""
         state = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._feed import Feed, Reader
 
-# about 5 ms of sends; then other callbacks of the loop get a turn
+# about 5 ms of sends, after which other callbacks of the loop get a turn
 _SENDS_PER_TURN = 256
 
 # seconds; a wait too short for a timer is none
@@ -62,7 +62,7 @@ class Fanout:
             self._begin()
 
     def _begin(self) -> None:
-        # opening streams and pings wait for nothing, and tell nothing about events
+        # opening streams and pings never wait, and say nothing about how events come
         delay = self._linger.delay(time.monotonic()) if self._dirty else 0.0
         if delay:
             self._loop.call_later(delay, self._begin)
@@ -98,7 +98,7 @@ class Fanout:
             self._begin()
 
     def _next_batch(self) -> bool:
-        """Go on to other readers, unless all that were due when the flush began had their turn."""
+        """Go on to more readers, until all that were due when the flush began had their turn."""
         if self._batch_feed is not None:
             self._batch_feed.shown()
             self._batch_feed = None
@@ -121,7 +121,7 @@ class Linger:
     and goes on waiting while every wait gains events, as in a burst. Where waiting gained
     nothing, as with one event at a time, more and more flushes go without.
 
-    Pure. Its clock has to be finer than a millisecond, which uvloop's is not.
+    Pure. The times it is given have to be finer than a millisecond, which those of uvloop are not.
     """
 
     __slots__ = ("_began", "_earliest", "_has_gained", "_latest", "_skip", "_skips", "_waits")
@@ -136,7 +136,7 @@ class Linger:
         self._skips = 0
 
     def delay(self, now: float) -> float:
-        """Return for how many seconds the flush should wait before it asks again; 0 to begin."""
+        """Return how many seconds to wait before asking again; 0 to begin the flush now."""
         if self._waits:
             wait = (self._latest - self._earliest) / 3 if self._has_gained else 0.0
             wait = min(wait, self._latest - now)
@@ -153,15 +153,15 @@ class Linger:
         return wait
 
     def gained(self) -> None:
-        """Hear of an event that shares a flush with an earlier one."""
+        """Count an event that shares a flush with an earlier one."""
         self._has_gained = True
 
     def ended(self, now: float, *, has_more: bool = False) -> None:
-        """Hear that the flush is over.
+        """Judge the flush that ends now.
 
         Args:
             now: Seconds.
-            has_more: Whether events came meanwhile; there is a burst, whatever was before.
+            has_more: Whether events came meanwhile, which is a burst, whatever came before.
         """
         if has_more:
             self._skip = self._skips = 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-# an application's managers come by as many doors as it has routers
+# in the state of an application: its running managers, which each router starts by itself
 _RUNNING = "fastapi_sse_channels"
 
 
@@ -36,7 +36,7 @@ class SSELifespan(AbstractAsyncContextManager[None]):
         return _running(self._managers, getattr(app, "state", None))
 
     async def __aenter__(self) -> None:
-        """Start the managers; in case of an error none stays started."""
+        """Start the managers; if one fails, those before it are stopped again."""
         stack = AsyncExitStack()
         await stack.enter_async_context(_running(self._managers))
         self._stacks.append(stack)
@@ -55,17 +55,21 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
     """Start managers when the application starts, and stop them when it ends.
 
     Usable as `FastAPI(lifespan=sse_lifespan(a, b))` and as `async with sse_lifespan(a, b):` inside
-    a lifespan of your own. Routers made by `create_sse_router` carry the same hook; starts are
-    counted, so both together do no harm.
+    your own lifespan. Routers made by `create_sse_router` carry the same hook; starts are counted,
+    so using both does no harm.
+
+    Args:
+        managers: Started in this order, and stopped in reverse.
 
     Raises:
-        ConfigurationError: Two managers share their keys, or none is given, or something else.
+        ConfigurationError: No manager is given, something else is, or two of them would share
+            their keys in one store.
     """
     if not managers:
         msg = "sse_lifespan() starts nothing; pass the managers it should start"
         raise ConfigurationError(msg)
     for manager in managers:
-        # as when FastAPI itself calls it: `lifespan=sse_lifespan`
+        # an application is given by `lifespan=sse_lifespan`, which FastAPI calls with itself
         if not isinstance(manager, ChannelManager):
             msg = (
                 f"{manager!r} is no ChannelManager; pass the managers themselves: "

@@ -16,8 +16,8 @@ _SLOTS = 16
 class Pinger:
     """One timer for the pings of all sessions.
 
-    A wheel of slots: a session waits in the slot in which its ping falls due if nothing else is
-    sent to it, and moves on when something was. Pings are late by one slot at most.
+    A wheel of slots: a session waits in the slot in which its ping is due. If something was sent
+    to it since, it moves on to a later slot instead. Pings are late by one slot at most.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, interval: float, fanout: Fanout) -> None:

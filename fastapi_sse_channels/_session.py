@@ -36,7 +36,7 @@ _SNAPSHOT_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What the sessions of a manager have in common; times in seconds, `retry` in ms."""
+    """Settings of all sessions of a manager; times in seconds, the `retry` functions in ms."""
 
     ping_interval: float | None
     send_timeout: float
@@ -53,7 +53,7 @@ class Session(Generic[T]):
     Attributes:
         id: Names the session in this process's logs.
         channel: The channel it streams.
-        last_event_id: What the client sent.
+        last_event_id: The id after which the client asked to resume, if any.
         resumed: Whether it continues after `last_event_id`.
     """
 
@@ -135,8 +135,8 @@ class Session(Generic[T]):
         """End the stream with `stream-close`, after what is already published.
 
         Args:
-            reason: Tells the client why.
-            reconnect: Whether the client should come back.
+            reason: Sent to the client.
+            reconnect: Whether the client should connect again.
         """
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
         self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
@@ -176,7 +176,7 @@ class Session(Generic[T]):
         """Let the fan-out send from now on.
 
         Args:
-            task: Woken by a cancellation when the stream ends by itself.
+            task: What waits for the client; cancelled when the stream ends by itself.
         """
         self._task = task
         self._stuck_since = None
@@ -346,8 +346,8 @@ class Session(Generic[T]):
         reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
         frames = None if self._is_closing else await self._reset_frames(reason)
         if self._is_closing:
-            # to show it the state of now, of all times, would be wrong for a revoked client; one
-            # that comes back is reset then
+            # a revoked client must not be shown the current state, and one that reconnects will be
+            # reset then
             return _body(self._extra, more=False)
         if frames is not None:
             return _body(frames)
@@ -373,7 +373,7 @@ class Session(Generic[T]):
         return None
 
     def _lose(self, error: BaseException) -> None:
-        # servers tell a client that left in ways of their own
+        # every server has its own error for a client that has left
         logger.debug("%r: sending failed: %r", self, error)
         self._end()
 
@@ -396,7 +396,7 @@ def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
 
 
 async def _call(send: Send, message: Message) -> None:
-    """Send; where the server complains at once, as granian does, the error comes when awaited."""
+    """Send. Where `send` itself raises, as that of granian does, the error comes when awaited."""
     await send(message)
 
 

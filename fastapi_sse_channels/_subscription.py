@@ -106,7 +106,12 @@ class Subscription(Generic[T]):
 
     @property
     def last_event_id(self) -> str:
-        """The id from which a later subscription can resume."""
+        """The id from which a later subscription can resume.
+
+        Raises:
+            ConfigurationError: The subscription was not entered.
+        """
+        self._entered()
         return self._position.event_id
 
     @property

@@ -150,6 +150,19 @@ class TestMakeRoom:
         async with asyncio.timeout(1):
             await waiting
 
+    async def test_publisher_goes_on_once_every_reader_was_shown_the_log(self, feed):
+        reader = Reader(0)
+        feed.place(reader)
+        publish(feed, 5)
+        waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=100))
+        await asyncio.sleep(0)
+
+        reader.offset = 5
+        feed.shown()
+
+        async with asyncio.timeout(5):
+            await waiting
+
     async def test_reader_that_leaves_is_no_longer_waited_for(self, feed):
         reader = Reader(0)
         feed.place(reader)

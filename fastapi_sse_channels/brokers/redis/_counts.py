@@ -41,7 +41,7 @@ class SessionCounts:
             client: Of the server that holds the counts.
             names: Where it holds them.
             node: Whose counts these are.
-            ttl: Seconds that a channel's counts outlive the last node that wrote one.
+            ttl: Seconds for which a channel's counts are kept after the last write.
         """
         self._client = client
         self._ttl = ttl
@@ -106,7 +106,7 @@ class SessionCounts:
                 async with asyncio.timeout_at(rewritten_at + self._ttl / 2):
                     await self._changed.wait()
             except TimeoutError:
-                # streams may stay open for longer than that without another coming or going
+                # a channel's streams may stay open for longer than that, with no change to report
                 rewritten_at = loop.time()
                 self.rewrite()
             self._changed.clear()
@@ -114,7 +114,7 @@ class SessionCounts:
             for key in keys:
                 del self._unwritten[key]
             written = await asyncio.gather(*(self._write(key) for key in keys))
-            # behind the others, which what cannot be written must not hold up
+            # back in the queue behind the others, which must not wait for what cannot be written
             unwritten = [key for key, is_done in zip(keys, written, strict=True) if not is_done]
             self._unwritten.update(dict.fromkeys(unwritten))
             if self._unwritten:
@@ -142,8 +142,8 @@ class SessionCounts:
         if not self._has_complained:
             self._has_complained = True
             logger.error(
-                "sessions of %r cannot be counted across processes (%s); more of it will not be "
-                "logged",
+                "sessions of %r cannot be counted across processes (%s); further errors of the "
+                "kind will not be logged",
                 key,
                 error,
             )

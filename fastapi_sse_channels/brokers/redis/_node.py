@@ -59,7 +59,7 @@ _FORGOTTEN_SOON = Retention(1, 1, 1.0)
 class Followed:
     """One followed channel.
 
-    While the past is being read, what arrives waits in `arrived`; otherwise that is `None`.
+    Messages that come while the store is being read wait in `arrived`, which otherwise is `None`.
     """
 
     __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "shard", "syncing")
@@ -78,7 +78,7 @@ class Followed:
         self.syncing: asyncio.Task[None] | None = None
 
     def arrive(self, stored: Stored) -> None:
-        """Keep what cannot be appended yet; what is too much is looked for in the store."""
+        """Keep what cannot be appended yet; of too many, the rest is read from the store."""
         assert self.arrived is not None
         if len(self.arrived) < _MOST_ARRIVED:
             self.arrived.append(stored)
@@ -139,14 +139,14 @@ class Node:
         self._checking = asyncio.create_task(self._check_positions())
 
     async def _rehearse(self, seconds: float) -> None:
-        """Do once what will be done later, so that missing rights stop the start."""
+        """Do everything once that will be done later, so that missing rights prevent the start."""
         async with asyncio.timeout(seconds):
             while True:
                 try:
                     await self._renew_lease()
                     # every channel's key has colons, so this name is free
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
-                    # which drops the first
+                    # twice, for the second drops the first
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, None)
                     client = self._connector.client
                     await self._limited(client.delete(self._names.log("start")))
@@ -157,7 +157,7 @@ class Node:
                 except ResponseError as error:
                     if lacks_rights(error):
                         raise
-                    # full, or unable to save: that may pass, and what is stored can be read
+                    # full, or unable to save: this may pass, and what is stored can be read
                     logger.warning("Redis takes no events at present: %s", error)
                 except (RedisConnectionError, RedisTimeoutError, OSError):
                     # loading, or failing over
@@ -279,7 +279,7 @@ class Node:
     def _link(self, shard: str) -> Link:
         link = self._links.get(shard)
         if link is None:
-            # redis-py heard of another server before a link was lost
+            # redis-py learnt of another server before a link was lost
             link = self._links[shard] = self._new_link(shard)
             link.start_in_background()
             self._look_for_slots()
@@ -357,7 +357,7 @@ class Node:
     async def _repair(self, followed: Followed) -> None:
         while followed.arrived is not None:
             try:
-                # not in one of the few places: a server that is away would hold up the others
+                # before taking a place: a server that is away must not hold up what others serve
                 await self._link(followed.shard).is_up.wait()
                 async with self._syncs:
                     await self._subscribe(followed)
@@ -405,7 +405,7 @@ class Node:
                 return
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
-        # published before the look, so this one or the next has them
+        # they were stored before this look, which therefore has them, or the next one
         followed.arrived = deque()
         followed.is_outdated = False
         look = await self.look(followed.key, since, followed.retention)
@@ -450,8 +450,8 @@ class Node:
             except OutOfMemoryError:
                 logger.debug("the lease cannot be written", exc_info=True)
         if not (is_kept and self._lease_was_kept):
-            # flushed, or expired while this process was stopped: the counts are gone too. And again
-            # the next time, for who saw no lease may only now delete them.
+            # flushed, or expired while this process was stopped: the counts may be gone too. And
+            # again at the next renewal, for a node that saw no lease may delete them only now.
             self.counts.rewrite()
         self._lease_was_kept = is_kept
 
@@ -473,7 +473,7 @@ class Node:
 
 
 async def _show(followed: Followed) -> None:
-    # while a channel is only beginning to be followed, it has no readers
+    # a channel that is only beginning to be followed has no readers
     if followed.syncing is not None and followed.notify():
         await _until_shown(followed)
 

@@ -1,8 +1,8 @@
-"""The one connection on which a process hears of events.
+"""The one connection on which a process receives events.
 
-redis-py's own pub/sub object reconnects without telling, never notices a server that hangs, and
-can spin for ever on a socket that timed out (measured with 8.1). So this reader works on a plain
-connection: every connection is new, and whoever listens is told of each.
+redis-py's own pub/sub object reconnects silently, never notices a server that hangs, and can spin
+for ever on a socket that timed out (measured with 8.1). So this reader works on plain connections:
+it never reuses one, and reports each new one to its listener.
 """
 
 from __future__ import annotations
@@ -73,18 +73,18 @@ class Listening(NamedTuple):
 
 
 class Listener(Protocol):
-    """Who is told what the reader hears."""
+    """What a reader reports to."""
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
-        """Take a message; return what the reader should wait for before the next one."""
+        """A message came; returns what the reader should await before the next one."""
         ...
 
     def on_connected(self) -> None:
-        """Hear that a new connection listens; anything before may have been missed."""
+        """A new connection listens; anything before may have been missed."""
         ...
 
     def on_disconnected(self, error: BaseException) -> None:
-        """Hear that the connection was lost."""
+        """The connection was lost."""
         ...
 
 
@@ -104,7 +104,7 @@ class Reader:
 
         Args:
             make_connection: Returns a connection that is not connected yet.
-            listener: Told what is heard.
+            listener: What the reader reports to.
             patterns: Subscribed for as long as the reader runs.
             channels: Likewise; more can be added with `subscribe`.
             verbs: Plain or sharded pub/sub.
@@ -114,7 +114,7 @@ class Reader:
         self._patterns = tuple(patterns)
         self._channels = dict.fromkeys(channels)
         self._verbs = verbs
-        # a channel may be let go again before the first answer is here
+        # how often each channel was unsubscribed without an answer yet
         self._let_go: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # the server answers in order: the first answer is the first subscriber's
@@ -159,10 +159,10 @@ class Reader:
             self._reading.cancel()
 
     async def subscribe(self, channel: str) -> None:
-        """Listen to one more channel, and wait until the server confirmed it.
+        """Listen to one more channel, and wait until the server has confirmed it.
 
         Raises:
-            RedisError: The connection is down; once it is back, the channel is subscribed.
+            RedisError: The connection is down; the next one listens to the channel too.
         """
         self._channels[channel] = None
         await self._confirmed(self._verbs.subscribe, channel)
@@ -360,7 +360,7 @@ def _shortest_way_to_read(connection: AbstractConnection) -> Callable[[], Awaita
     """Return the connection's parser, or the connection itself where it has none to show.
 
     What lies between them, time limits and health checks that are off here, costs more than all
-    that is done with a message (read in redis-py 8.1, and measured).
+    the handling of a message (read in redis-py 8.1, and measured).
     """
     parser = getattr(connection, "_parser", None)
     read: Callable[[], Awaitable[Any]] = getattr(parser, "read_response", connection.read_response)

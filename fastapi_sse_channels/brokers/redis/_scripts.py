@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from ..._position import new_epoch, new_nonce
+from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PUBLISH = Script("publish.lua")
 HISTORY = Script("history.lua")
 COUNT = Script("count.lua")
 
-RECEIPT_TTL_MS = 300_000
+_RECEIPT_TTL_MS = int(IDEMPOTENCY_WINDOW * 1000)
 # Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
 POSITION_TTL_MS = 30 * 24 * 3_600_000
 # Redis refuses what overflows its clock, and `history_ttl` may be infinite.
@@ -85,7 +86,7 @@ def publish_call(  # noqa: PLR0917  # the one call of the script
         retention.max_bytes,
         max(1, _ms(retention.ttl)),
         max(POSITION_TTL_MS, _ms(retention.ttl * 2)),
-        RECEIPT_TTL_MS,
+        _RECEIPT_TTL_MS,
     ]
 
 

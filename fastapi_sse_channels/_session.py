@@ -253,19 +253,29 @@ class Session(Generic[T]):
         return shutdown_behind(self._send, self._receive)
 
     def _opening(self, initial: Sequence[bytes]) -> bytes:
-        cursor = self._feed.log.position(self.offset).event_id
-        first_id = awaiting_initial(cursor) if initial else cursor
+        cursor, events = self._cursor_before(initial)
         frames = [
             _wire.stream_open(
-                first_id,
+                cursor,
                 resumed=self.resumed,
                 ping_interval=self._settings.ping_interval,
                 retry=self._settings.retry(),
             )
         ]
         if self._reset is not None:
-            frames.append(_wire.stream_reset(first_id, self._reset))
-        return b"".join((*frames, *_with_last_id(initial, cursor)))
+            frames.append(_wire.stream_reset(cursor, self._reset))
+        return b"".join((*frames, *events))
+
+    def _cursor_before(self, initial: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
+        """Return the cursor's id for the frames before initial events, and these events.
+
+        The id is marked until the last of the events, which carries it without the mark.
+        """
+        cursor = self._feed.log.position(self.offset).event_id
+        if not initial:
+            return cursor, ()
+        *others, last = initial
+        return awaiting_initial(cursor), (*others, _wire.frame(cursor, last))
 
     def _can_go_on(self) -> bool:
         log = self._feed.log
@@ -366,10 +376,8 @@ class Session(Generic[T]):
                 logger.exception("%r: the initial event after a reset failed", self)
                 return None
             if self._can_go_on():
-                cursor = self._feed.log.position(self.offset).event_id
-                first_id = awaiting_initial(cursor) if initial else cursor
-                reset = _wire.stream_reset(first_id, reason)
-                return b"".join((reset, *_with_last_id(initial, cursor)))
+                cursor, events = self._cursor_before(initial)
+                return b"".join((_wire.stream_reset(cursor, reason), *events))
         return None
 
     def _lose(self, error: BaseException) -> None:
@@ -388,11 +396,6 @@ class Session(Generic[T]):
 
 def _body(chunk: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": more}
-
-
-def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
-    """Give the last of several initial events the id that completes them."""
-    return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
 
 
 async def _call(send: Send, message: Message) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DESK = "fastapi_sse_channels.handoff"
 # the exit stacks of FastAPI, the exception handlers of Starlette, and the desk
 _NOT_FOR_OTHERS = ("fastapi", "starlette.")
+# Starlette puts a copy of its own there, which would weigh on the stream too
 _COPIED = "headers"
 
 

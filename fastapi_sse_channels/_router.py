@@ -76,7 +76,7 @@ def create_sse_router(
             not. An `HTTPException` that it raises is the response.
         on_disconnect: Called with the session once it is no longer counted, for up to 10 seconds.
         dependencies: More dependencies of the route, such as authentication.
-        name: The route's name; by default `stream_` and the manager's name.
+        name: The route's name; by default `stream_` and the manager's name in snake case.
         tags: The route's OpenAPI tags.
         responses: More OpenAPI responses, by status code.
 

@@ -60,7 +60,7 @@ async def run_script(
     """Run a script, which the server keeps from the first time on."""
     try:
         return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-    except NoScriptError:  # the server restarted: nothing was run
+    except NoScriptError:  # not known to the server, so nothing was run
         return await client.eval(script.text, len(keys), *keys, *arguments)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from .report import number, whole
-from .results import OURS, Results
+from .results import OURS, Results, Spread
 
 # sizes from here on are written short, or they would overlap
 _THOUSANDS = 10_000
@@ -95,37 +95,49 @@ def _draw_bars(axis: Axes, results: Results, panel: Bars) -> None:
     # the best is drawn last, which is on top
     end = _end_of_axis([(server, spread.median) for server, spread in found])
     for place, (server, spread) in enumerate(found):
-        is_ours = server == OURS
-        is_cut = spread.median > end
-        length = min(spread.median, end)
-        axis.barh(place, length, 0.66, color=_OURS_COLOUR if is_ours else _PEER_COLOUR)
-        if is_cut:
-            for shift in (-0.045, -0.03):
-                xs, ys = (end * (1 + shift), end * (1.01 + shift)), (place - 0.4, place + 0.4)
-                axis.plot(xs, ys, color="white", linewidth=2)
-        elif spread.rounds > 1:
-            ends = (spread.least, min(spread.most, end * 1.02))
-            axis.plot(ends, (place, place), color=_TEXT_COLOUR, linewidth=1, alpha=0.55)
-        text = f"{number(spread.median)} {panel.unit}".strip()
-        axis.text(
-            max(length, min(spread.most, end * 1.02)) + end * 0.02,
-            place,
-            text,
-            va="center",
-            fontweight="bold" if is_ours else "normal",
-            color=_OURS_COLOUR if is_ours else _TEXT_COLOUR,
-        )
-    axis.set_yticks(range(len(found)), [server for server, _ in found])
-    for label, (server, _) in zip(axis.get_yticklabels(), found, strict=True):
-        label.set_color(_OURS_COLOUR if server == OURS else _TEXT_COLOUR)
-        label.set_fontweight("bold" if server == OURS else "normal")
+        colour = _OURS_COLOUR if server == OURS else _PEER_COLOUR
+        axis.barh(place, min(spread.median, end), 0.66, color=colour)
+        _mark_bar(axis, place, spread, end)
+        _label_bar(axis, place, spread, end, panel.unit, is_ours=server == OURS)
+    _label_places(axis, [server for server, _ in found])
     axis.set_xlim(0, end * 1.28)
     axis.xaxis.set_visible(False)
-    axis.tick_params(axis="y", length=0)
     axis.spines[["top", "right", "bottom"]].set_visible(False)
     hint = "less is better" if panel.is_less_better else "more is better"
     axis.set_title(panel.title.format(size=whole(size)), loc="left", pad=18, **_TITLE)
     axis.text(0, 1.04, hint, transform=axis.transAxes, fontsize=8, color=_MUTED_COLOUR)
+
+
+def _mark_bar(axis: Axes, place: int, spread: Spread, end: float) -> None:
+    """Show that a bar is cut, or else the range over rounds."""
+    if spread.median > end:
+        for shift in (-0.045, -0.03):
+            xs, ys = (end * (1 + shift), end * (1.01 + shift)), (place - 0.4, place + 0.4)
+            axis.plot(xs, ys, color="white", linewidth=2)
+    elif spread.rounds > 1:
+        ends = (spread.least, min(spread.most, end * 1.02))
+        axis.plot(ends, (place, place), color=_TEXT_COLOUR, linewidth=1, alpha=0.55)
+
+
+def _label_bar(
+    axis: Axes, place: int, spread: Spread, end: float, unit: str, *, is_ours: bool
+) -> None:
+    axis.text(
+        max(min(spread.median, end), min(spread.most, end * 1.02)) + end * 0.02,
+        place,
+        f"{number(spread.median)} {unit}".strip(),
+        va="center",
+        fontweight="bold" if is_ours else "normal",
+        color=_OURS_COLOUR if is_ours else _TEXT_COLOUR,
+    )
+
+
+def _label_places(axis: Axes, servers: Sequence[str]) -> None:
+    axis.set_yticks(range(len(servers)), servers)
+    for label, server in zip(axis.get_yticklabels(), servers, strict=True):
+        label.set_color(_OURS_COLOUR if server == OURS else _TEXT_COLOUR)
+        label.set_fontweight("bold" if server == OURS else "normal")
+    axis.tick_params(axis="y", length=0)
 
 
 def _end_of_axis(medians: Sequence[tuple[str, float]]) -> float:

@@ -40,7 +40,8 @@ class Channel(Generic[T]):
         """Follow the channel inside Python: `async with channel.subscribe() as events`.
 
         Args:
-            last_event_id: Go on after this event instead of now.
+            last_event_id: The id of an event after which to resume; without it, the subscription
+                begins with the next event.
         """
         return self.manager.subscribe(self.resource_id, last_event_id=last_event_id)
 
@@ -48,11 +49,11 @@ class Channel(Generic[T]):
         """End every stream of this channel in this process.
 
         Args:
-            reason: Tells the clients why.
-            reconnect: Whether they should come back.
+            reason: Sent to the clients.
+            reconnect: Whether they should connect again.
 
         Returns:
-            How many streams were open.
+            The number of streams that were open.
         """
         sessions = self.sessions
         for session in sessions:
@@ -61,10 +62,10 @@ class Channel(Generic[T]):
 
     @property
     def sessions(self) -> tuple[Session[T], ...]:
-        """The streams that are open in this process."""
+        """The sessions open in this process."""
         return self.manager.sessions(self.resource_id)
 
     @property
     def session_count(self) -> int:
-        """How many streams are open in this process."""
+        """The number of sessions open in this process."""
         return self.manager.session_count(self.resource_id)

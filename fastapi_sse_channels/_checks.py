@@ -1,18 +1,19 @@
-"""Arguments that would do something else than they say, or nothing, are refused by name."""
+"""Checks of arguments that would otherwise be misread, or have no effect."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Container
 from typing import Any, get_args
 
 from ._errors import ConfigurationError
 
 
 def check_positive(**values: object) -> None:
-    """Refuse what is no number greater than 0.
+    """Refuse anything but numbers greater than 0.
 
     Raises:
-        ConfigurationError: One of them.
+        ConfigurationError: Names the first value that is not.
     """
     for name, value in values.items():
         if not isinstance(value, int | float) or not value > 0:
@@ -21,10 +22,10 @@ def check_positive(**values: object) -> None:
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
-    """Refuse what is none of the values of a `Literal`.
+    """Refuse anything but the values of a `Literal`.
 
     Raises:
-        ConfigurationError: With the values there are.
+        ConfigurationError: Names the allowed values.
     """
     if value not in get_args(choices):
         known = " or ".join(map(repr, get_args(choices)))
@@ -32,11 +33,30 @@ def check_choice(name: str, value: object, choices: Any) -> None:
         raise ConfigurationError(msg)
 
 
+def check_unshared(keys: str, taken: Container[str], *, where: str) -> None:
+    """Refuse the keys of a manager that another one has: each would get the other's events.
+
+    Args:
+        keys: Their name.
+        taken: The names of the others' keys in the same store.
+        where: What the managers have in common.
+
+    Raises:
+        ConfigurationError: Says what to change.
+    """
+    if keys in taken:
+        msg = (
+            f"two managers {where} use the keys {keys}; give them different key_prefix or "
+            "key_suffix, or use one manager for both"
+        )
+        raise ConfigurationError(msg)
+
+
 def check_callable(name: str, value: object) -> None:
     """Refuse what cannot be called.
 
     Raises:
-        ConfigurationError: With what to pass.
+        ConfigurationError: Says what to pass.
     """
     if not callable(value):
         msg = f"{name}={value!r} cannot be called; pass a function, without Depends()"
@@ -44,10 +64,10 @@ def check_callable(name: str, value: object) -> None:
 
 
 def check_hook(name: str, hook: Any) -> None:
-    """Refuse what cannot be called with a session, or would only begin to iterate.
+    """Refuse a hook that cannot be called with a session, or is a generator function.
 
     Raises:
-        ConfigurationError: With how it is called.
+        ConfigurationError: Says how hooks are called.
     """
     check_callable(name, hook)
     how = f"{name} is called with the session, and has no dependencies of its own"
@@ -55,7 +75,7 @@ def check_hook(name: str, hook: Any) -> None:
         raise ConfigurationError(f"{how}; {hook!r} yields")
     try:
         signature = inspect.signature(hook)
-    except ValueError:  # builtins may have none
+    except ValueError:  # some builtins have no signature
         return
     try:
         signature.bind("session")

@@ -18,8 +18,8 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 def create_client_router(path: str = "/sse-channels") -> APIRouter:
     """Make a router that serves the browser client as one ES module.
 
-    Browsers keep what `client_url` names for good. `<path>/client.js` is the same module at an
-    address that can be written by hand; browsers ask each time whether theirs is still current.
+    Browsers cache the address that `client_url` returns for good. `<path>/client.js` is the same
+    module at an address that can be written by hand; browsers revalidate it on every use.
 
     Args:
         path: Where the module is served, below the prefix of the router.
@@ -29,8 +29,8 @@ def create_client_router(path: str = "/sse-channels") -> APIRouter:
 
     async def client(request: Request) -> Response:
         etag = f'"{version}"'
-        # During a deploy a page of one version may ask a node of the other. It gets what there
-        # is, which must not be kept under the other's name.
+        # During a deploy, a page of one version may ask a node that runs another. It gets the
+        # module of that node, which must not be cached under the address it asked for.
         is_named = request.path_params.get("version") == version
         headers = {"ETag": etag, "Cache-Control": _FOR_GOOD if is_named else "no-cache"}
         known = request.headers.get("if-none-match", "").split(",")
@@ -48,10 +48,13 @@ def create_client_router(path: str = "/sse-channels") -> APIRouter:
 def client_url(request: Request) -> str:
     """Return the address of the module that `create_client_router` serves, for templates.
 
-    Also a dependency: `Annotated[str, Depends(client_url)]`.
+    Works as a dependency too: `Annotated[str, Depends(client_url)]`.
+
+    Args:
+        request: The request that is being answered.
 
     Raises:
-        ConfigurationError: The application serves no client.
+        ConfigurationError: The application does not include the router.
     """
     _, version = _client()
     try:
@@ -63,6 +66,6 @@ def client_url(request: Request) -> str:
 
 @functools.cache
 def _client() -> tuple[bytes, str]:
-    """Read the module, and name its version by its content."""
+    """Return the module, and a version derived from its content."""
     content = files("fastapi_sse_channels").joinpath("static", "client.js").read_bytes()
     return content, hashlib.sha256(content).hexdigest()[:16]

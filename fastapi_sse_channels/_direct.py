@@ -1,9 +1,9 @@
 """Write events to uvicorn's transport, past its `send`. Optional.
 
-uvicorn's `send` costs more than all the library does for a delivery: it looks the message up
-again, encodes the same HTTP chunk for every client, and is a coroutine. For the body of a response
-that is under way it comes to one `transport.write` (read in uvicorn 0.54), which is made here
-instead, with a chunk that is encoded once. Whatever else there is to do, `send` does.
+uvicorn's `send` costs more than everything the library does for a delivery: it is a coroutine,
+examines each message, and encodes the same HTTP chunk anew for every client. For the body of a
+response that has started it ends in one `transport.write` (read in uvicorn 0.54). That call is made
+here, with a chunk that is encoded once; everything else is left to `send`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _USED = ("chunked_encoding", "disconnected", "flow", "response_complete", "scope
 
 
 class Chunks:
-    """Encodes HTTP chunks; what many sessions are sent is encoded once."""
+    """Encodes HTTP chunks; a piece that many sessions are sent is encoded once."""
 
     __slots__ = ("_chunk", "_piece")
 
@@ -48,7 +48,7 @@ class DirectWriter:
         """Write a piece, unless the client has left or reads too slowly.
 
         Returns:
-            Whether it was written; if not, it is for `send`, which knows what to do.
+            Whether it was written; if not, `send` has to be called, which handles these cases.
         """
         cycle = self._cycle
         if cycle.flow.write_paused or cycle.disconnected or cycle.response_complete:
@@ -56,7 +56,7 @@ class DirectWriter:
         try:
             cycle.transport.write(self._chunks.encode(piece))
         except Exception:
-            # `send` gets to the same error, and its caller is prepared for it
+            # `send` runs into the same error, and its caller handles that
             return False
         return True
 
@@ -65,11 +65,11 @@ def direct_writer(send: Send, chunks: Chunks) -> DirectWriter | None:
     """Return a writer for a response that is under way.
 
     Args:
-        send: One that has started its response already.
-        chunks: Shared by all writers whose sessions are sent the same.
+        send: The server's, of a response that has started.
+        chunks: Shared by all writers, so that what they all write is encoded once.
 
     Returns:
-        `None` for all but the `send` of uvicorn's httptools protocol, with a chunked body.
+        `None` unless `send` is that of uvicorn's httptools protocol, with a chunked body.
     """
     cycle: Any = getattr(send, "__self__", None)
     kind = type(cycle)

@@ -53,7 +53,7 @@ class StreamResetError(SSEChannelsError):
     on continues with live events from `last_event_id`.
 
     Attributes:
-        reason: Why the missed events cannot be had.
+        reason: Why the missed events cannot be replayed.
         last_event_id: The position at which the subscription goes on.
     """
 

@@ -117,13 +117,13 @@ class EventSchema(Generic[T]):
         member = type(model)
         name = self._name(model)
         try:
-            # by alias: the OpenAPI document that clients are generated from is by alias too
+            # by alias, as in the OpenAPI document that clients are generated from
             data = self._encoders[member].dump_json(model, by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{member.__name__} cannot be encoded: {error}"
             raise InvalidEventError(msg) from error
-        # pydantic writes NaN and the infinities as null unless told otherwise; the cheap look at
-        # the bytes spares most events the walk
+        # pydantic writes NaN and the infinities as null unless told otherwise. This cheap search
+        # of the bytes spares most events the walk through their values.
         if b"null" in data or b"NaN" in data or b"Infinity" in data:
             plain = self._encoders[member].dump_python(model, by_alias=True)
             if path := _non_finite(plain):
@@ -180,7 +180,7 @@ def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
 
 
 def _unwrap(event_type: Any) -> tuple[str | None, Any]:
-    """Take the declared name off a type alias or root model."""
+    """Split a type alias or root model into its name and the union it names."""
     alias_types = tuple(
         alias for alias in (TypeAliasType, getattr(types, "TypeAliasType", None)) if alias
     )

@@ -12,15 +12,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._feed import Feed, Reader
-    from ._session import Session
 
-# about 5 ms of sends; then other callbacks of the loop get a turn
+# about 5 ms of sends, after which other callbacks of the loop get a turn
 _SENDS_PER_TURN = 256
-_PING_SLOTS = 16
 
 # seconds; a wait too short for a timer is none
 _SHORTEST_LINGER = 0.0002
@@ -29,7 +27,7 @@ _MOST_SKIPS = 64
 
 
 class Fanout:
-    """The flushes and pings of one manager on one event loop."""
+    """The flushes of one manager on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Create an idle fan-out."""
@@ -64,7 +62,7 @@ class Fanout:
             self._begin()
 
     def _begin(self) -> None:
-        # opening streams and pings wait for nothing, and tell nothing about events
+        # opening streams and pings never wait, and say nothing about how events come
         delay = self._linger.delay(time.monotonic()) if self._dirty else 0.0
         if delay:
             self._loop.call_later(delay, self._begin)
@@ -100,7 +98,7 @@ class Fanout:
             self._begin()
 
     def _next_batch(self) -> bool:
-        """Go on to other readers, unless all that were due when the flush began had their turn."""
+        """Go on to more readers, until all that were due when the flush began had their turn."""
         if self._batch_feed is not None:
             self._batch_feed.shown()
             self._batch_feed = None
@@ -123,7 +121,7 @@ class Linger:
     and goes on waiting while every wait gains events, as in a burst. Where waiting gained
     nothing, as with one event at a time, more and more flushes go without.
 
-    Pure. Its clock has to be finer than a millisecond, which uvloop's is not.
+    Pure. The times it is given have to be finer than a millisecond, which those of uvloop are not.
     """
 
     __slots__ = ("_began", "_earliest", "_has_gained", "_latest", "_skip", "_skips", "_waits")
@@ -138,7 +136,7 @@ class Linger:
         self._skips = 0
 
     def delay(self, now: float) -> float:
-        """Return for how many seconds the flush should wait before it asks again; 0 to begin."""
+        """Return how many seconds to wait before asking again; 0 to begin the flush now."""
         if self._waits:
             wait = (self._latest - self._earliest) / 3 if self._has_gained else 0.0
             wait = min(wait, self._latest - now)
@@ -155,15 +153,15 @@ class Linger:
         return wait
 
     def gained(self) -> None:
-        """Hear of an event that shares a flush with an earlier one."""
+        """Count an event that shares a flush with an earlier one."""
         self._has_gained = True
 
     def ended(self, now: float, *, has_more: bool = False) -> None:
-        """Hear that the flush is over.
+        """Judge the flush that ends now.
 
         Args:
             now: Seconds.
-            has_more: Whether events came meanwhile; there is a burst, whatever was before.
+            has_more: Whether events came meanwhile, which is a burst, whatever came before.
         """
         if has_more:
             self._skip = self._skips = 0
@@ -181,65 +179,3 @@ class Linger:
             self._skips = self._skip = min(_MOST_SKIPS, self._skips * 2 or 1)
         self._waits = 0
         self._began = now
-
-
-class Pinger:
-    """One timer for the pings of all sessions.
-
-    A wheel of slots: a session waits in the slot in which its ping falls due if nothing else is
-    sent to it, and moves on when something was. Pings are late by one slot at most.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, interval: float, fanout: Fanout) -> None:
-        """Create an idle pinger; `interval` is in seconds."""
-        self._loop = loop
-        self._interval = interval
-        self._fanout = fanout
-        self._slots: list[dict[Session[Any], None]] = [{} for _ in range(_PING_SLOTS)]
-        self._tick_length = interval / (_PING_SLOTS - 1)
-        self._current = 0
-        self._count = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def add(self, session: Session[Any]) -> None:
-        """Keep a session's connection from looking idle until it ends."""
-        self._place(session, _PING_SLOTS - 1)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_length, self._tick)
-
-    def stop(self) -> None:
-        """Forget every session."""
-        for slot in self._slots:
-            slot.clear()
-        self._count = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def discard(self, session: Session[Any]) -> None:
-        """Stop pinging a session."""
-        if self._slots[session.ping_slot].pop(session, self) is None:
-            self._count -= 1
-            if not self._count and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _place(self, session: Session[Any], slots_ahead: int) -> None:
-        session.ping_slot = (self._current + slots_ahead) % _PING_SLOTS
-        self._slots[session.ping_slot][session] = None
-        self._count += 1
-
-    def _tick(self) -> None:
-        self._timer = self._loop.call_later(self._tick_length, self._tick)
-        self._current = (self._current + 1) % _PING_SLOTS
-        slot, self._slots[self._current] = self._slots[self._current], {}
-        self._count -= len(slot)
-        now = self._loop.time()
-        for session in slot:
-            remaining = session.written_at + self._interval - now
-            slots_ahead = int(remaining / self._tick_length + 0.5)
-            if slots_ahead <= 0:
-                session.ping()
-                self._fanout.mark_reader(session)
-                slots_ahead = _PING_SLOTS - 1
-            self._place(session, min(slots_ahead, _PING_SLOTS - 1))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._log import Log, ResetReason
 
 
+# a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
 
 
@@ -32,7 +33,7 @@ class Reader(Protocol):
         """Take what the log holds beyond the cursor.
 
         Returns:
-            What is left to await where it could not be done at once.
+            What is left to await, where it could not be done at once.
         """
         ...
 
@@ -95,18 +96,18 @@ class Feed:
         )
 
     def notify(self) -> bool:
-        """Hear from the broker that the log changed.
+        """Have the readers look at the log; called by the broker after each change.
 
         Returns:
-            Whether the broker should let the event loop run before it appends more: what the
-            fan-out was not shown yet is about to push what it was shown out of the log.
+            Whether the broker should let the event loop run before it appends more: the entries
+            that readers were not shown yet are about to push all others out of the log.
         """
         self._mark_dirty(self)
         unshown = self.log.top.offset - self._shown_offset
         return unshown > max(_ALWAYS_FITS, self._shown_offset - self.log.floor.offset)
 
     def shown(self) -> None:
-        """Hear from the fan-out that every reader has looked at the log."""
+        """Let publishing go on; called by the fan-out once every reader has looked at the log."""
         self._shown_offset = self.log.top.offset
         self.progressed()
 
@@ -126,7 +127,7 @@ class Feed:
         return Start(resume.position, resumed=True, reset=None)
 
     def place(self, reader: Reader) -> None:
-        """Take care of a reader that is new, or has a new cursor."""
+        """Register a reader that is new, or whose cursor was set anew."""
         self.readers[reader] = None
         self._safe_offset = min(self._safe_offset, reader.offset)
 
@@ -147,7 +148,7 @@ class Feed:
             nbytes: Length of the event's frame.
             patience: Seconds after which a stuck reader is slow, and no longer waited for.
         """
-        # a scan of the readers is good for about as many publishes as the log has room for
+        # one scan of the readers is enough for about as many publishes as the log has room for
         while self.log.floor_after(nbytes) > self._safe_offset:
             self._safe_offset = self._lowest_cursor()
             if self.log.floor_after(nbytes) <= self._safe_offset:
@@ -162,7 +163,7 @@ class Feed:
         )
 
     async def _next_progress(self, seconds: float) -> None:
-        # readers turn slow as time passes, so look again even if none of them moves
+        # readers become slow as time passes, so look again even if none of them moves
         if self._progress is None or self._progress.done():
             self._progress = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._progress], timeout=seconds)

@@ -1,8 +1,8 @@
 """Let go of a request once its stream is open.
 
-An open stream needs a cursor and a way to send; its request keeps a dozen frames, the stacks of
-its dependencies and their contexts for as long as it lives. So the request may finish instead,
-and the stream live on in the middleware that began it. Measured: half the memory.
+An open stream needs a cursor and a way to send, but its request keeps a dozen stack frames, the
+exit stacks of its dependencies and their contexts alive. So the request may finish, and the stream
+live on in the middleware around it. Measured: half the memory.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from ._stream import Stream
 
 _DESK = "fastapi_sse_channels.handoff"
-# FastAPI's exit stacks, Starlette's exception handlers, and the desk
+# the exit stacks of FastAPI, the exception handlers of Starlette, and the desk
 _NOT_FOR_OTHERS = ("fastapi", "starlette.")
+# Starlette puts a copy of its own there, which would weigh on the stream too
 _COPIED = "headers"
 
 
 class SSEMiddleware:
     """Halves the memory of open streams: `app.add_middleware(SSEMiddleware)`.
 
-    Optional. Also wraps a whole application, `app = SSEMiddleware(app)`, which saves a little
-    more. The middlewares inside of it, those added before it, see the request of a stream end as
-    soon as the stream is open. Where one of them wraps `send` in its own way, streams stay in
+    Optional. It can also wrap the whole application, `app = SSEMiddleware(app)`, which saves a
+    little more. Middlewares inside it, those added before it, see the request of a stream end as
+    soon as the stream is open. Where one of them wraps `send` in a way of its own, streams stay in
     their request, and nothing is gained or lost.
     """
 
@@ -46,8 +47,7 @@ class SSEMiddleware:
 
     async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> Stream[Any] | None:
         desk = _Desk(send)
-        # what the frameworks keep in the scope of a request would weigh on its stream, and so would
-        # the copy that Starlette makes of the headers
+        # a copy, without which the stream would keep all that the frameworks put into the scope
         inner = {**scope, _DESK: desk}
         try:
             await self.app(inner, receive, send)
@@ -56,7 +56,7 @@ class SSEMiddleware:
                 await desk.stream.end()
             raise
         finally:
-            # for middlewares around this one, which may name the route or the user
+            # middlewares around this one may look for the route or the user
             scope.update(
                 (name, inner[name])
                 for name in inner
@@ -66,7 +66,7 @@ class SSEMiddleware:
 
 
 class _Desk:
-    """Where a request leaves its stream."""
+    """In the scope of a request: where it leaves its stream."""
 
     __slots__ = ("_send", "stream")
 
@@ -75,7 +75,7 @@ class _Desk:
         self.stream: Stream[Any] | None = None
 
     def accepts(self, send: Send) -> bool:
-        """Whether what the response sends arrives here unchanged."""
+        """Whether messages given to this `send` reach ours unchanged."""
         return past_forwarders(send) == past_forwarders(self._send)
 
 
@@ -83,12 +83,12 @@ def hand_off(stream: Stream[Any], scope: Scope, send: Send) -> bool:
     """Leave a stream to the middleware.
 
     Args:
-        stream: An open one.
-        scope: That of its request.
-        send: The one its response was called with.
+        stream: An open stream.
+        scope: The scope of its request.
+        send: What its response was called with.
 
     Returns:
-        Whether there is a middleware that takes it.
+        Whether there is a middleware that took it.
     """
     desk = scope.get(_DESK)
     if not isinstance(desk, _Desk) or not desk.accepts(send):

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DrainingError, SessionLimitError
-from ._fanout import Fanout, Pinger
+from ._fanout import Fanout
 from ._feed import Feed
+from ._pinger import Pinger
 from ._signals import SignalChain
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ._subscription import Subscription
     from .brokers import Broker
 
-# A healthy client takes its last bytes at once; the rest would only hold up the shutdown.
+# Seconds. A healthy client takes its last bytes at once; others would hold up the shutdown.
 _DRAIN_GRACE = 0.5
 
 
@@ -58,7 +59,7 @@ class Hub:
         return (self._is_started or bool(self._feeds)) and self.loop.is_running()
 
     def start(self) -> None:
-        """Accept streams, and hear of the server's shutdown."""
+        """Accept streams, and watch for the server's shutdown."""
         self._is_started = True
         self.is_draining = False
         self._draining = None
@@ -68,7 +69,7 @@ class Hub:
         """Undo `start`; sessions are expected to be gone."""
         self._is_started = False
         self._signals.uninstall()
-        # what is still followed here would otherwise end what a later hub follows
+        # now, for a later hub may follow the same channels, and a late `release` would end that
         for key in self._feeds:
             self._broker.unsubscribe(key)
         self._feeds.clear()
@@ -78,7 +79,7 @@ class Hub:
         return self._feeds.get(key)
 
     async def follow(self, key: str) -> Feed:
-        """Follow a channel until `release`; its log is complete.
+        """Follow a channel until `release`; the log of the returned feed is complete.
 
         Raises:
             DrainingError: The streams of this process are being ended.
@@ -111,7 +112,7 @@ class Hub:
             self._broker.unsubscribe(feed.key)
 
     def check_draining(self) -> None:
-        """Refuse a session that would have to end at once.
+        """Refuse a session that would be ended at once.
 
         Raises:
             DrainingError: The streams of this process are being ended.
@@ -121,7 +122,7 @@ class Hub:
             raise DrainingError(msg)
 
     def check_limit(self) -> None:
-        """Refuse a session too many.
+        """Refuse a session beyond `max_sessions`.
 
         Raises:
             SessionLimitError: `max_sessions` are open.

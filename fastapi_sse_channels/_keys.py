@@ -23,7 +23,7 @@ class KeySpace:
         """Encode both ends once.
 
         Raises:
-            ConfigurationError: A part is empty or not encodable as UTF-8.
+            ConfigurationError: A part is empty, or not encodable as UTF-8.
         """
         for argument, value in (("key_prefix", prefix), ("key_suffix", suffix)):
             if not value:
@@ -55,9 +55,10 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
     """Return the id as text.
 
     Raises:
-        InvalidResourceIdError: It is no id, empty, longer than 255 characters, or not encodable.
+        InvalidResourceIdError: It has another type, is empty, is longer than 255 characters, or
+            is not encodable as UTF-8.
     """
-    # anything has a text, such as "None" for a row that is not stored yet: nobody would hear it
+    # str() takes anything, such as the None of a row that is not stored yet; nobody listens there
     if not isinstance(resource_id, str | int | UUID):
         msg = (
             f"{resource_id!r} is no resource id; pass the str, int or UUID that names the resource "

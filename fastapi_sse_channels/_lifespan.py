@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -11,6 +11,7 @@ from contextlib import (
 )
 from typing import TYPE_CHECKING, Any
 
+from ._checks import check_unshared
 from ._errors import ConfigurationError
 from ._manager import ChannelManager
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-# an application's managers come by as many doors as it has routers
+# in the state of an application: its running managers, which each router starts by itself
 _RUNNING = "fastapi_sse_channels"
 
 
@@ -35,7 +36,7 @@ class SSELifespan(AbstractAsyncContextManager[None]):
         return _running(self._managers, getattr(app, "state", None))
 
     async def __aenter__(self) -> None:
-        """Start the managers; in case of an error none stays started."""
+        """Start the managers; if one fails, those before it are stopped again."""
         stack = AsyncExitStack()
         await stack.enter_async_context(_running(self._managers))
         self._stacks.append(stack)
@@ -54,28 +55,29 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
     """Start managers when the application starts, and stop them when it ends.
 
     Usable as `FastAPI(lifespan=sse_lifespan(a, b))` and as `async with sse_lifespan(a, b):` inside
-    a lifespan of your own. Routers made by `create_sse_router` carry the same hook; starts are
-    counted, so both together do no harm.
+    your own lifespan. Routers made by `create_sse_router` carry the same hook; starts are counted,
+    so using both does no harm.
+
+    Args:
+        managers: Started in this order, and stopped in reverse.
 
     Raises:
-        ConfigurationError: Two managers share their keys, or none is given, or something else.
+        ConfigurationError: No manager is given, something else is, or two of them would share
+            their keys in one store.
     """
     if not managers:
         msg = "sse_lifespan() starts nothing; pass the managers it should start"
         raise ConfigurationError(msg)
     for manager in managers:
-        # as when FastAPI itself calls it: `lifespan=sse_lifespan`
+        # an application is given by `lifespan=sse_lifespan`, which FastAPI calls with itself
         if not isinstance(manager, ChannelManager):
             msg = (
                 f"{manager!r} is no ChannelManager; pass the managers themselves: "
                 "FastAPI(lifespan=sse_lifespan(manager, …))"
             )
             raise ConfigurationError(msg)
-    names = [manager.keys.name for manager in managers]
     for manager in managers:
-        if names.count(manager.keys.name) > 1 and managers.count(manager) == 1:
-            msg = f"two managers use the keys {manager.keys.name}; change one's key_suffix"
-            raise ConfigurationError(msg)
+        _check_apart(manager, managers)
     return SSELifespan(managers)
 
 
@@ -94,19 +96,25 @@ async def _running(
 
 @contextmanager
 def _apart(manager: ChannelManager[Any], state: object) -> Iterator[None]:
-    """Keep two managers of one application from sharing their keys."""
+    """Count a manager among the running ones of its application."""
     running: list[ChannelManager[Any]] = getattr(state, _RUNNING, [])
     setattr(state, _RUNNING, running)
-    name, store = manager.keys.name, manager.broker.store
-    for other in running:
-        if other is not manager and (other.keys.name, other.broker.store) == (name, store):
-            msg = (
-                f"two managers of this application use the keys {name} of {manager.broker!r}; "
-                "change one's key_suffix"
-            )
-            raise ConfigurationError(msg)
+    _check_apart(manager, running)
     running.append(manager)
     try:
         yield
     finally:
         running.remove(manager)
+
+
+def _check_apart(manager: ChannelManager[Any], others: Iterable[ChannelManager[Any]]) -> None:
+    """Keep two managers of one application from sharing their keys.
+
+    Raises:
+        ConfigurationError: Another one uses the same keys of the same store.
+    """
+    store = manager.broker.store
+    taken = {
+        other.keys.name for other in others if other is not manager and other.broker.store == store
+    }
+    check_unshared(manager.keys.name, taken, where=f"of one application, on {manager.broker!r},")

@@ -62,7 +62,7 @@ class Log:
     Attributes:
         floor: The oldest position from which a reader can go on.
         top: The position of the newest entry.
-        incarnation: Counts the restarts.
+        incarnation: How often it was (re)started; readers of an earlier one are cut off.
         nbytes: Bytes of the frames held.
         retention: How much is kept.
     """
@@ -110,7 +110,7 @@ class Log:
         self.top = top
 
     def become(self, other: Log) -> None:
-        """Go on as another log, which is given up; readers are cut off as by `restart`."""
+        """Take over the entries of another log, which is then given up; cuts off readers too."""
         self.restart(other.top, before=other._gap_reason)
         self.floor = other.floor
         self.nbytes = other.nbytes
@@ -122,7 +122,7 @@ class Log:
 
     @property
     def epoch(self) -> str:
-        """The incarnation of this log."""
+        """The epoch of its entries; see `Position.epoch`."""
         return self.top.epoch
 
     @property
@@ -180,14 +180,14 @@ class Log:
         joined = self._joined.get(offset)
         if joined is None:
             if len(self._joined) >= _JOINED_AT_ONCE:
-                # clients that come back with many different ids: as many copies of the log
+                # clients that come back with many different ids would each leave a copy of the log
                 del self._joined[next(iter(self._joined))]
             joined = b"".join(entry.frame for entry in self.entries_after(offset))
             self._joined[offset] = joined
         return joined
 
     def compact(self) -> None:
-        """Keep nothing but the entries, while nobody reads."""
+        """Free what only readers need."""
         self._joined.clear()
 
     def entries_after(self, offset: int) -> list[Entry]:
@@ -198,7 +198,7 @@ class Log:
         return tail
 
     def entry_after(self, offset: int) -> Entry:
-        """Return the entry that follows an offset from the floor up to the top."""
+        """Return the entry that follows an offset, at least the floor's and below the top's."""
         return self._entries[offset - self.floor.offset]
 
     def floor_after(self, nbytes: int) -> int:
@@ -215,7 +215,7 @@ class Log:
         return floor
 
     def position(self, offset: int) -> Position:
-        """Return the position at an offset from the floor to the top."""
+        """Return the position at an offset between the floor and the top, both included."""
         return Position(self.top.epoch, offset, self._nonce_at(offset))
 
     def _nonce_at(self, offset: int) -> str:

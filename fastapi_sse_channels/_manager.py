@@ -37,8 +37,8 @@ T = TypeVar("T")
 class ChannelManager(Generic[T]):
     """Typed channels of one kind of resource: what is published reaches every open stream.
 
-    One manager is made when the program is loaded, and used by routers and handlers. It binds to
-    the event loop that first uses it, and to the next one when that loop is closed.
+    Make one when the program is loaded, and use it from routers and handlers. It binds to the
+    event loop that first uses it, and to another one once that loop is closed.
     """
 
     def __init__(
@@ -67,26 +67,29 @@ class ChannelManager(Generic[T]):
 
         Args:
             event_type: `Annotated[A | B, Field(discriminator="type")]`, or one model.
-            key_prefix: With `key_suffix`, what tells this manager's channels from others'.
-            key_suffix: The other half.
+            key_prefix: With `key_suffix`, distinguishes the channels of this manager from those
+                of others.
+            key_suffix: See `key_prefix`.
             broker: `"memory://"` for one process, `"redis://…"` for any number, or a broker
                 object that several managers share.
-            name: The union's name in the OpenAPI document; from the key parts by default.
+            name: The union's name in the OpenAPI document; by default its declared name, or one
+                made of the key parts.
             event_names: `"discriminator"` names events on the wire, for htmx and
                 `addEventListener`; by default `onmessage` gets them all.
             history_size: Events kept for each channel.
             history_bytes: Bytes of events kept for each channel.
-            history_ttl: Seconds an event is kept, and a channel that nobody uses.
-            max_event_bytes: Largest encoded event.
+            history_ttl: Seconds for which an event is kept, and a channel that nobody uses.
+            max_event_bytes: Size of the largest event accepted, in bytes of JSON.
             ping_interval: Seconds of silence before a ping; `None` for no pings.
-            retry: Milliseconds after which clients reconnect, spread by half around it.
+            retry: Milliseconds after which clients reconnect; varied by up to half, both ways.
             send_timeout: Seconds after which a client that reads nothing is dropped.
             slow_after: Seconds for which publishing waits for a client that would be overrun.
-            slow_policy: Whether an overrun client gets a reset, or has its stream closed.
+            slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
-            max_sessions: Streams of this process; more are answered 503.
-            write_directly: Write events past uvicorn's `send`, for less CPU time; only under
-                uvicorn's httptools protocol, and where no middleware wraps `send`.
+            max_sessions: Streams open at once in this process, `None` for any number; more are
+                answered with 503.
+            write_directly: Write events past uvicorn's `send`, which takes less CPU time. Has an
+                effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
 
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.
@@ -148,10 +151,10 @@ class ChannelManager(Generic[T]):
     ) -> str:
         """Send an event to every stream of a resource, and keep it for those that come back.
 
-        Waits only where streams that keep up would be overrun.
+        Waits for the store, and where streams that keep up would be overrun.
 
         Args:
-            resource_id: Whose channel.
+            resource_id: The resource on whose channel to publish.
             event: A model of the union, or a mapping that validates as one.
             idempotency_key: Publishing again with the same key within five minutes stores
                 nothing new and returns the first id.
@@ -160,16 +163,17 @@ class ChannelManager(Generic[T]):
             The event's id.
 
         Raises:
-            InvalidEventError: Refused before anything was stored.
+            InvalidEventError: The event was refused, before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
             PublishError: The broker could not confirm that the event is stored.
+            BrokerError: The broker was not started, or was stopped.
         """
         key = self.keys.key(resource_id)
         body = self.schema.body(event)
         hub = self._hub_for_publishing()
         if hub.loop is asyncio.get_running_loop():
             return await self._publish(hub, key, body, idempotency_key)
-        # streams live on another thread's loop: TestClient does this, and background threads
+        # streams live on the loop of another thread, as with TestClient, or this thread has its own
         return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
 
     def publish_sync(
@@ -179,10 +183,12 @@ class ChannelManager(Generic[T]):
         *,
         idempotency_key: str | None = None,
     ) -> str:
-        """Publish from any thread but the event loop's, and wait until it is stored.
+        """Publish from any thread but the event loop's, and wait until the event is stored.
+
+        See `publish` for the arguments and for further errors.
 
         Raises:
-            BrokerError: The manager is not used by a running application yet.
+            BrokerError: No running application uses the manager.
             WrongThreadError: Called on the event loop's thread.
         """
         loop = self._running.loop if self._running else None
@@ -216,7 +222,7 @@ class ChannelManager(Generic[T]):
         """Count the streams of a resource in all processes.
 
         Raises:
-            BrokerError: The broker's store is away.
+            BrokerError: The store does not answer, or the broker is not running.
         """
         return await self.broker.total_sessions(self.keys.key(resource_id))
 
@@ -227,9 +233,9 @@ class ChannelManager(Generic[T]):
         return tuple(session for session in sessions if session.channel.key == key)
 
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
-        """Free what this process keeps of a channel without streams, its history included.
+        """Free what this process keeps of a channel without streams, including its history.
 
-        Happens by itself once a channel was not used for `history_ttl`.
+        Happens by itself once a channel has not been used for `history_ttl`.
 
         Returns:
             Whether there was something to free.
@@ -267,7 +273,7 @@ class ChannelManager(Generic[T]):
         return channel
 
     async def start(self) -> None:
-        """Start the broker and accept streams; `sse_lifespan` and the router call it. Counted.
+        """Start the broker and accept streams; called by `sse_lifespan` and the router. Counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.

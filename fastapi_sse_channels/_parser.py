@@ -1,6 +1,6 @@
-"""Reads what `_wire` writes: a parser of `text/event-stream`, WHATWG HTML section 9.2.6.
+"""A parser of `text/event-stream`, WHATWG HTML section 9.2.6: reads what `_wire` writes.
 
-Bytes in, frames out, no I/O. What a body leaves unfinished when it ends is never a frame.
+Bytes in, frames out, no I/O. A frame that is unfinished when the body ends is dropped.
 """
 
 from __future__ import annotations

@@ -21,11 +21,12 @@ MAX_ID_LENGTH = 128
 
 
 class Position(NamedTuple):
-    """The place after one entry of one incarnation of a log.
+    """The place after one entry of a log.
 
     Attributes:
-        epoch: Names the incarnation; a log that lost its entries starts a new one.
-        offset: Entries of this epoch up to here, contiguous from 1; 0 is "before the first".
+        epoch: A random name, within which offsets are counted. A log that lost its entries, or
+            cannot continue its offsets, starts a new one.
+        offset: The number of the entry, contiguous from 1; 0 is before the first.
         nonce: Drawn for each entry. A failover may use offsets again under the same epoch;
             the nonce tells such an entry from the one the client saw.
     """
@@ -36,7 +37,7 @@ class Position(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        """The id that a client sends back to go on from here."""
+        """The id that a client sends back to resume from here."""
         return f"{self.epoch}.{self.offset}.{self.nonce}"
 
 
@@ -82,7 +83,7 @@ def initial_received(event_id: str) -> str:
 
 
 def new_epoch() -> str:
-    """Draw the name of a log's incarnation (62**12 of them)."""
+    """Draw the name of an epoch (one of 62**12)."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 

@@ -50,11 +50,13 @@ class Publisher(Generic[T]):
         *,
         idempotency_key: str | None = None,
     ) -> str:
-        """Publish from a `def` handler or any other thread, and wait until it is stored.
+        """Publish from a `def` handler or any other thread, and wait until the event is stored.
+
+        See `ChannelManager.publish` for the arguments and for further errors.
 
         Raises:
             WrongThreadError: Called on the event loop's thread.
-            BrokerClosedError: The event loop ended meanwhile.
+            BrokerClosedError: The event loop ended before the event was known to be stored.
         """
         if _running_loop() is self._loop:
             msg = "publish_sync would block the event loop; use `await publisher.publish(…)`"
@@ -66,7 +68,7 @@ class Publisher(Generic[T]):
 def _result_of(publishing: Coroutine[Any, Any, str], loop: asyncio.AbstractEventLoop) -> str:
     """Run a coroutine on another thread's loop, and wait for it as long as that loop lives.
 
-    What is handed to a loop in its last turn is never run, and nobody is told.
+    A coroutine that is handed to a loop in its last turn is never run, and its future never done.
     """
     future = _hand_over(publishing, loop)
     while not (future.done() or loop.is_closed()):

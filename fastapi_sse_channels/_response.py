@@ -33,7 +33,7 @@ _RETRY_AFTER = {"Retry-After": "2"}
 
 
 class StreamHooks(Generic[T]):
-    """What a router does around its sessions."""
+    """The callables that a router was given for its sessions."""
 
     __slots__ = ("on_connect", "on_disconnect", "snapshot")
 
@@ -92,7 +92,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
             hub.check_limit()
             feed = await hub.follow(self._channel.key)
             try:
-                # again: others may have been let in while this one waited for the broker
+                # again: others may have been admitted while this one waited for the broker
                 hub.check_limit()
             except SessionLimitError:
                 hub.release(feed)

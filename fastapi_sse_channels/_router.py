@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-# what FastAPI takes for a dependency that provides R
+# what FastAPI accepts as a dependency that provides R
 Dependency = Callable[..., R | Awaitable[R] | AsyncIterator[R] | Iterator[R]]
 InitialEvents: TypeAlias = T | Mapping[str, object] | Sequence[T | Mapping[str, object]] | None
 
@@ -35,9 +35,9 @@ _PATH_PARAMETER = re.compile(r"{([^{}:]+)(?::[^{}]*)?}")
 
 
 class EventStreamDocs(JSONResponse):
-    """Only documents the route, and is never made.
+    """Documents the route; never instantiated.
 
-    A response class that FastAPI takes for a text stream would describe the body as
+    For a response class that it recognizes as a text stream, FastAPI describes the body as
     `{"type": "string", "oneOf": …}`, which no client generator understands.
     """
 
@@ -64,24 +64,25 @@ def create_sse_router(
     router starts the manager with the application.
 
     Args:
-        manager: Whose channels.
-        path: The route; without `channel` its single path parameter is the resource id.
+        manager: The manager whose channels are streamed.
+        path: The route; without `channel`, its single path parameter is the resource id.
         channel: A dependency that returns the `Channel` to stream, or raises what FastAPI should
-            answer. Raise `HTTPException(204)` for a resource that is closed for good: it
-            stops a browser's EventSource.
+            answer. Raise `HTTPException(204)` for a resource that is closed for good, which tells
+            a browser's `EventSource` to stop.
         initial_event: A dependency-style callable that returns an event, a list of events or
-            `None`. Runs in a scope of its own once nothing published can be missed any more;
-            for streams that do not resume, and after a reset.
-        on_connect: Called with the session once it is counted, before the first byte.
-        on_disconnect: Called with the session once it is no longer counted.
+            `None`, for streams that do not resume and after a reset. Runs in a dependency scope
+            of its own, at a time from which on no published event can be missed.
+        on_connect: Called with the session once it is counted, before the first byte; `async` or
+            not. An `HTTPException` that it raises is the response.
+        on_disconnect: Called with the session once it is no longer counted, for up to 10 seconds.
         dependencies: More dependencies of the route, such as authentication.
-        name: The route's name.
+        name: The route's name; by default `stream_` and the manager's name in snake case.
         tags: The route's OpenAPI tags.
-        responses: More OpenAPI responses.
+        responses: More OpenAPI responses, by status code.
 
     Raises:
-        ConfigurationError: The resource id cannot be told from the path, or a callable cannot be
-            called.
+        ConfigurationError: The path does not say which parameter is the resource id, or a
+            callable cannot be called as it would be.
     """
     for argument, dependency in (("channel", channel), ("initial_event", initial_event)):
         if dependency is not None:
@@ -177,8 +178,8 @@ def _named(manager: ChannelManager[Any]) -> Any:
     if manager.schema.name is not None:
         return declared
     if isinstance(declared, type):
-        # pydantic would put the name into the schema of the model itself, and take one that holds
-        # more of its kind for a circle from then on
+        # otherwise pydantic puts the name into the model's own schema, and from then on takes a
+        # model that refers to itself for a circular reference
         declared = Annotated[declared, AfterValidator(_unchanged)]
     alias: Any = TypeAliasType
     return alias(manager.name, declared)

@@ -36,7 +36,7 @@ _SNAPSHOT_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What the sessions of a manager have in common; times in seconds, `retry` in ms."""
+    """Settings of all sessions of a manager; times in seconds, the `retry` functions in ms."""
 
     ping_interval: float | None
     send_timeout: float
@@ -53,7 +53,7 @@ class Session(Generic[T]):
     Attributes:
         id: Names the session in this process's logs.
         channel: The channel it streams.
-        last_event_id: What the client sent.
+        last_event_id: The id after which the client asked to resume, if any.
         resumed: Whether it continues after `last_event_id`.
     """
 
@@ -135,8 +135,8 @@ class Session(Generic[T]):
         """End the stream with `stream-close`, after what is already published.
 
         Args:
-            reason: Tells the client why.
-            reconnect: Whether the client should come back.
+            reason: Sent to the client.
+            reconnect: Whether the client should connect again.
         """
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
         self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
@@ -176,7 +176,7 @@ class Session(Generic[T]):
         """Let the fan-out send from now on.
 
         Args:
-            task: Woken by a cancellation when the stream ends by itself.
+            task: What waits for the client; cancelled when the stream ends by itself.
         """
         self._task = task
         self._stuck_since = None
@@ -253,19 +253,29 @@ class Session(Generic[T]):
         return shutdown_behind(self._send, self._receive)
 
     def _opening(self, initial: Sequence[bytes]) -> bytes:
-        cursor = self._feed.log.position(self.offset).event_id
-        first_id = awaiting_initial(cursor) if initial else cursor
+        cursor, events = self._cursor_before(initial)
         frames = [
             _wire.stream_open(
-                first_id,
+                cursor,
                 resumed=self.resumed,
                 ping_interval=self._settings.ping_interval,
                 retry=self._settings.retry(),
             )
         ]
         if self._reset is not None:
-            frames.append(_wire.stream_reset(first_id, self._reset))
-        return b"".join((*frames, *_with_last_id(initial, cursor)))
+            frames.append(_wire.stream_reset(cursor, self._reset))
+        return b"".join((*frames, *events))
+
+    def _cursor_before(self, initial: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
+        """Return the cursor's id for the frames before initial events, and these events.
+
+        The id is marked until the last of the events, which carries it without the mark.
+        """
+        cursor = self._feed.log.position(self.offset).event_id
+        if not initial:
+            return cursor, ()
+        *others, last = initial
+        return awaiting_initial(cursor), (*others, _wire.frame(cursor, last))
 
     def _can_go_on(self) -> bool:
         log = self._feed.log
@@ -346,8 +356,8 @@ class Session(Generic[T]):
         reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
         frames = None if self._is_closing else await self._reset_frames(reason)
         if self._is_closing:
-            # to show it the state of now, of all times, would be wrong for a revoked client; one
-            # that comes back is reset then
+            # a revoked client must not be shown the current state, and one that reconnects will be
+            # reset then
             return _body(self._extra, more=False)
         if frames is not None:
             return _body(frames)
@@ -366,14 +376,12 @@ class Session(Generic[T]):
                 logger.exception("%r: the initial event after a reset failed", self)
                 return None
             if self._can_go_on():
-                cursor = self._feed.log.position(self.offset).event_id
-                first_id = awaiting_initial(cursor) if initial else cursor
-                reset = _wire.stream_reset(first_id, reason)
-                return b"".join((reset, *_with_last_id(initial, cursor)))
+                cursor, events = self._cursor_before(initial)
+                return b"".join((_wire.stream_reset(cursor, reason), *events))
         return None
 
     def _lose(self, error: BaseException) -> None:
-        # servers tell a client that left in ways of their own
+        # every server has its own error for a client that has left
         logger.debug("%r: sending failed: %r", self, error)
         self._end()
 
@@ -390,13 +398,8 @@ def _body(chunk: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": more}
 
 
-def _with_last_id(bodies: Sequence[bytes], event_id: str) -> list[bytes]:
-    """Give the last of several initial events the id that completes them."""
-    return [*bodies[:-1], _wire.frame(event_id, bodies[-1])] if bodies else []
-
-
 async def _call(send: Send, message: Message) -> None:
-    """Send; where the server complains at once, as granian does, the error comes when awaited."""
+    """Send. Where `send` itself raises, as that of granian does, the error comes when awaited."""
     await send(message)
 
 

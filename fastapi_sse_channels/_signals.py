@@ -1,4 +1,4 @@
-"""Hear of a shutdown before the server waits for its streams to end.
+"""Notice a shutdown before the server waits for its streams to end.
 
 Lifespan shutdown comes too late: uvicorn, granian and gunicorn run it after connections are
 closed, and wait for open streams first.
@@ -36,7 +36,7 @@ class SignalChain:
         self._installed: dict[signal.Signals, _Link] = {}
 
     def install(self) -> None:
-        """Put this chain before the handlers of now; cheap to call again.
+        """Put this chain before the current handlers; cheap to call again.
 
         Called when the application starts and whenever a stream opens: hypercorn installs its
         handlers after the application has started. Handlers exist in the main thread only.
@@ -45,13 +45,13 @@ class SignalChain:
             return
         for number in _SIGNALS:
             current = signal.getsignal(number)
-            # without a Python handler to go on with, the process ends as it always did
+            # without a handler in Python to call next, the process ends as it always did
             if callable(current) and not self._is_in(current):
                 self._installed[number] = link = _Link(self._callback, current)
                 signal.signal(number, link)
 
     def uninstall(self) -> None:
-        """Put the previous handlers back, where nobody but our like chained after us."""
+        """Put the previous handlers back, unless a handler of others was installed after ours."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number, link in self._installed.items():
@@ -59,7 +59,7 @@ class SignalChain:
             if current is link:
                 signal.signal(number, link.previous)
             while isinstance(current, _Link):
-                # of an application that started later, and has not stopped yet
+                # a link of an application that started later, and has not stopped yet
                 if current.previous is link:
                     current.previous = link.previous
                 current = current.previous

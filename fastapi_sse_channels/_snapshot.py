@@ -100,7 +100,7 @@ class Snapshot:
         return await self._route.load(self._scope, self._receive, self._send)
 
     def detach(self) -> None:
-        """Hear that the response has begun, so that an HTTP error has nowhere to go any more."""
+        """Send nothing from now on: the response has begun, and has no room for an HTTP error."""
         self._send = _nowhere
 
 

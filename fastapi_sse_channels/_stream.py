@@ -52,15 +52,15 @@ class Stream(Generic[T]):
             while not session.is_ended and (await receive())["type"] != "http.disconnect":
                 pass
         except asyncio.CancelledError:
-            # a session wakes its task without a second task or a timer; the server may want the
-            # request to end as well
+            # this is how a session wakes its task, without a second task or a timer; but the server
+            # may have cancelled it as well
             if not session.has_woken_task or task.uncancel():
                 raise
         finally:
             await self.end()
 
     async def end(self) -> None:
-        """Send nothing more, and tell `on_disconnect`."""
+        """Send nothing more, stop counting the session, and call `on_disconnect`."""
         self.session.leave()
         self._hub.discard(self.session, self._feed)
         self._hub.release(self._feed)
@@ -68,7 +68,7 @@ class Stream(Generic[T]):
             return
         hook = asyncio.ensure_future(call_hook(self._on_disconnect, self.session))
         hook.add_done_callback(self._told)
-        # which goes on alone where the server cancels a request whose client has left
+        # some servers cancel the request of a client that left; the hook goes on by itself then
         await asyncio.wait([hook], timeout=_DISCONNECT_TIMEOUT)
         if not hook.done():
             hook.cancel()

@@ -106,7 +106,12 @@ class Subscription(Generic[T]):
 
     @property
     def last_event_id(self) -> str:
-        """The id to go on from in a later subscription."""
+        """The id from which a later subscription can resume.
+
+        Raises:
+            ConfigurationError: The subscription was not entered.
+        """
+        self._entered()
         return self._position.event_id
 
     @property
@@ -119,7 +124,7 @@ class Subscription(Generic[T]):
         return self._behind_since is not None and now - self._behind_since > self._slow_after
 
     def flush(self, now: float) -> None:
-        """See `Reader.flush`; the iterator takes the entries itself, maybe before it is told."""
+        """See `Reader.flush`; only wakes the iterator, which takes the entries itself."""
         if self._behind_since is None and self.offset < self._entered().log.top.offset:
             self._behind_since = now
         self._changed.set()

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class SyncPublisher(Generic[T]):
     """Publishes without an event loop: from Celery tasks, cron jobs and scripts.
 
-    Takes what the application's `ChannelManager` takes, and reaches the streams of every process.
-    May be shared by threads.
+    Pass it the values that the application's `ChannelManager` has; it then reaches the streams of
+    every process. May be shared by threads.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class SyncPublisher(Generic[T]):
         """Prepare a publisher; it connects with the first publish.
 
         Args:
-            event_type: As for `ChannelManager`, and so are all but the last.
-            broker: A Redis URL.
+            event_type: See `ChannelManager`.
+            broker: The URL of the application's Redis server.
             key_prefix: See `ChannelManager`.
             key_suffix: See `ChannelManager`.
             namespace: That of the application's `RedisBroker`.
@@ -54,7 +54,7 @@ class SyncPublisher(Generic[T]):
             history_bytes: See `ChannelManager`.
             history_ttl: See `ChannelManager`.
             max_event_bytes: See `ChannelManager`.
-            publish_timeout: Seconds after which a publish fails where Redis does not answer.
+            publish_timeout: Seconds after which a publish fails if Redis does not answer.
 
         Raises:
             ConfigurationError: The union or the URL cannot work; the message names the fix.

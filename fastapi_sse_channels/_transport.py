@@ -1,11 +1,12 @@
-"""Reach the server behind an ASGI `send`, where it lets us.
+"""Reach the server behind an ASGI `send`, where that is possible.
 
 ASGI has no way to give up on a peer that reads nothing: a final body waits behind the full
 buffer, and a closed transport still waits to flush it. Measured with uvicorn: such a connection
 stays for ever and blocks its shutdown. Aborting the transport is the only cure.
 
-Nor does it tell an application that the server is about to wait for its streams. Most servers are
-told by a signal that we hear too; a worker of hypercorn is told by its parent, over a semaphore.
+Nor does ASGI tell an application that the server is about to wait for its streams. Most servers are
+stopped by a signal, which we can handle too; a worker of hypercorn is stopped by its parent, over a
+semaphore.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def past_forwarders(send: Send) -> Send:
 
 
 def shutdown_behind(send: Any, receive: Any) -> Callable[[], Awaitable[None]] | None:
-    """Follow middleware wrappers to a server that tells no signal of its shutdown.
+    """Follow middleware wrappers to a server that shuts down without a signal.
 
     Returns:
         What to await until hypercorn begins to shut down; `None` with other servers.

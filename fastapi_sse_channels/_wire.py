@@ -97,12 +97,12 @@ def stream_open(event_id: str, *, resumed: bool, ping_interval: float | None, re
 
 
 def stream_reset(event_id: str, reason: str) -> bytes:
-    """Tell that events were missed and cannot be replayed."""
+    """Say that events were missed and cannot be replayed."""
     return _control("stream-reset", {"reason": reason}, f"id: {event_id}\n")
 
 
 def stream_close(reason: CloseReason, *, reconnect: bool, retry: int) -> bytes:
-    """Tell that the server ends the stream, and whether to come back."""
+    """Say that the server ends the stream, and whether to reconnect."""
     data = {"reason": reason, "reconnect": reconnect}
     return _control("stream-close", data, f"retry: {retry}\n")
 

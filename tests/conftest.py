@@ -208,8 +208,23 @@ def parse_frames(body: bytes) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block) for block in lines]
 
 
+class Received:
+    """The body of a stream as far as it was received."""
+
+    body: bytes
+
+    @property
+    def frames(self) -> list[dict[str, str]]:
+        """The complete frames, as their fields."""
+        return parse_frames(self.body)
+
+    @property
+    def last_event_id(self) -> str:
+        return [frame["id"] for frame in self.frames if "id" in frame][-1]
+
+
 @dataclass
-class RawStream:
+class RawStream(Received):
     """An open stream, read as bytes over a socket of our own."""
 
     reader: asyncio.StreamReader
@@ -245,15 +260,6 @@ class RawStream:
         await self.reader.readline()
         self.ended = size == 0
         return size > 0
-
-    @property
-    def frames(self) -> list[dict[str, str]]:
-        """The complete frames received, as their fields."""
-        return parse_frames(self.body)
-
-    @property
-    def last_event_id(self) -> str:
-        return [frame["id"] for frame in self.frames if "id" in frame][-1]
 
     def close(self) -> None:
         self.writer.close()
@@ -304,7 +310,7 @@ async def open_stream() -> AsyncIterator[OpenStream]:
         stream.close()
 
 
-class AsgiStream:
+class AsgiStream(Received):
     """A request to an application in the test's own loop; `hold` makes its `send` wait.
 
     Args:
@@ -332,14 +338,6 @@ class AsgiStream:
     @property
     def headers(self) -> dict[str, str]:
         return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
-
-    @property
-    def frames(self) -> list[dict[str, str]]:
-        return parse_frames(self.body)
-
-    @property
-    def last_event_id(self) -> str:
-        return [frame["id"] for frame in self.frames if "id" in frame][-1]
 
     @property
     def is_complete(self) -> bool:
@@ -467,13 +465,13 @@ class Notes:
         return [await self.manager.publish(to, Note(text=text)) for text in texts]
 
     @staticmethod
-    def texts(stream: AsgiStream | RawStream) -> list[str]:
+    def texts(stream: Received) -> list[str]:
         """The texts of the notes a stream received."""
         frames = (frame for frame in stream.frames if "event" not in frame)
         return [json.loads(frame["data"])["text"] for frame in frames]
 
     @staticmethod
-    def controls(stream: AsgiStream | RawStream) -> list[str]:
+    def controls(stream: Received) -> list[str]:
         """The names of the control frames, with the reason where they give one."""
         return [
             " ".join(filter(None, (frame["event"], json.loads(frame["data"]).get("reason"))))

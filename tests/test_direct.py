@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fastapi_sse_channels._direct import Chunks, direct_writer
 
+URL = "/notes/1/events"
+
 
 class Transport(asyncio.Transport):
     """What uvicorn writes to."""
@@ -21,6 +23,10 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = []
         self.failure = None
+
+    @property
+    def last(self):
+        return self.written[-1] if self.written else b""
 
     def write(self, data):
         if self.failure is not None:
@@ -38,8 +44,10 @@ class Transport(asyncio.Transport):
 
 
 @pytest.fixture
-def start():
-    async def start(*, method="GET", headers=()):
+def make_cycle():
+    """uvicorn's side of a request that was just read."""
+
+    def make(method="GET"):
         transport = Transport()
         log = logging.getLogger("test")
         cycle = RequestResponseCycle(
@@ -55,6 +63,17 @@ def start():
             keep_alive=True,
             on_response=lambda: None,
         )
+        return cycle, transport
+
+    return make
+
+
+@pytest.fixture
+def start(make_cycle):
+    """One whose response has begun."""
+
+    async def start(*, method="GET", headers=()):
+        cycle, transport = make_cycle(method)
         await cycle.send({"type": "http.response.start", "status": 200, "headers": headers})
         transport.written.clear()
         return cycle, transport
@@ -128,6 +147,44 @@ class TestRefusing:
         transport.failure = RuntimeError("closed")
 
         assert not writer.write(b"x")
+
+
+class TestSessions:
+    @pytest.fixture
+    def notes(self, make_notes):
+        return make_notes(write_directly=True)
+
+    @pytest.fixture
+    async def transports(self, notes, make_cycle, connect, eventually):
+        """Those of two open streams."""
+        cycles = [make_cycle() for _ in range(2)]
+        for cycle, _ in cycles:
+
+            async def app(scope, receive, _send, cycle=cycle):
+                await notes.app(scope, receive, cycle.send)
+
+            await connect(app, URL, wait=False)
+        transports = [transport for _, transport in cycles]
+        await eventually(lambda: all(b"stream-open" in sent.last for sent in transports))
+        return transports
+
+    async def test_event_is_written_past_send(self, notes, transports, eventually):
+        await notes.publish("a")
+        await eventually(lambda: all(b'"text":"a"' in sent.last for sent in transports))
+
+        # `send` would have made a chunk for each
+        first, second = transports
+        assert first.last is second.last
+
+    async def test_session_that_is_written_to_does_not_count_as_idle(
+        self, notes, transports, eventually
+    ):
+        before = [session.written_at for session in notes.manager.sessions("1")]
+        await notes.publish("a")
+        await eventually(lambda: all(b'"text":"a"' in sent.last for sent in transports))
+
+        after = [session.written_at for session in notes.manager.sessions("1")]
+        assert all(later > earlier for earlier, later in zip(before, after, strict=True))
 
 
 class TestGuards:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import tomllib
 from pathlib import Path
 
 import fastapi_sse_channels
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def test_exported_names_are_sorted_and_exist():
@@ -34,16 +38,22 @@ def test_every_error_is_exported_says_error_and_has_one_base():
 
 
 def test_every_extra_that_is_recommended_exists():
-    root = Path(__file__).parent.parent
-    texts = [root / "README.md", *(root / "fastapi_sse_channels").rglob("*.py")]
+    texts = [ROOT / "README.md", *(ROOT / "fastapi_sse_channels").rglob("*.py")]
     recommended = {
         extra
         for text in texts
         for extra in re.findall(r"fastapi-sse-channels\[(\w+)\]", text.read_text())
     }
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
 
-    assert recommended == project["optional-dependencies"].keys()
+    assert recommended == PROJECT["optional-dependencies"].keys()
+
+
+def test_installed_version_is_that_of_the_project():
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
+        "project"
+    ]
+
+    assert importlib.metadata.version(project["name"]) == project["version"]
 
 
 def imported_by(statement: str) -> set[str]:

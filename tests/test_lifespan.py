@@ -184,11 +184,6 @@ def test_what_is_no_manager_is_refused(value):
         sse_lifespan(value)
 
 
-def test_two_managers_of_the_same_keys_are_refused(make_notes):
-    with pytest.raises(ConfigurationError, match=r"use the keys note:\*:events; change one's"):
-        sse_lifespan(make_notes().manager, make_notes().manager)
-
-
 def test_same_manager_twice_is_fine(notes, broker):
     serves(FastAPI(lifespan=sse_lifespan(notes, notes)))
 
@@ -207,6 +202,9 @@ def test_streams_open_at_shutdown_are_ended(make_notes):
     assert rest[-2] == 'data: {"reason":"shutdown","reconnect":true}'
 
 
+SHARED = r"two managers of one application, on <RedisBroker .*, use the keys note:\*:events; give"
+
+
 class TestSharedKeys:
     @staticmethod
     def serve(make_notes, *brokers):
@@ -218,13 +216,22 @@ class TestSharedKeys:
         serves(app)
 
     def test_of_two_managers_on_one_redis_stop_the_start(self, make_notes, redis_url):
-        with pytest.raises(
-            ConfigurationError, match=r"two managers .* note:\*:events .* key_suffix"
-        ):
+        with pytest.raises(ConfigurationError, match=SHARED):
             self.serve(make_notes, redis_url, redis_url)
+
+    def test_of_two_managers_given_together_are_refused_before_the_start(
+        self, make_notes, redis_url
+    ):
+        managers = [make_notes(broker=redis_url).manager for _ in range(2)]
+        with pytest.raises(ConfigurationError, match=SHARED):
+            sse_lifespan(*managers)
 
     def test_of_two_stores_are_not_shared(self, make_notes, redis_url):
         other_database = redis_url.removesuffix("0") + "1"
         other_namespace = RedisBroker(redis_url, namespace="other")
+        brokers = [redis_url, other_database, other_namespace, "memory://", "memory://"]
 
-        self.serve(make_notes, redis_url, other_database, other_namespace, "memory://", "memory://")
+        self.serve(make_notes, *brokers)
+
+    def test_of_two_stores_may_be_given_together(self, make_notes):
+        serves(FastAPI(lifespan=sse_lifespan(make_notes().manager, make_notes().manager)))

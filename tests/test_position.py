@@ -55,6 +55,8 @@ def test_any_text_is_read_or_unknown(text):
         "Epoch0123456.\u0661.0123abcd",
         "Epoch0123456.99999999999999999.0123abcd",
         "\xc9poch.17.0123abcd",
+        "e" * 33 + ".17.0123abcd",
+        "Epoch0123456.17." + "n" * 17,
         "a,b=c",
         "e" * 129,
         "e" * 60_000,

@@ -116,9 +116,3 @@ def test_performance_section_has_no_figures_but_those():
 def test_result_file_has_its_plot():
     path = newest()
     assert path is None or path.with_suffix(".svg").exists()
-
-
-def test_package_documents_its_version():
-    code = "import importlib.metadata as m; print(m.version('fastapi-sse-channels'))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    assert printed.strip()

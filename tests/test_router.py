@@ -102,7 +102,7 @@ class TestPath:
         assert await opens_channel(connect, notes, app, "/teams/t/notes/7/events", "7")
         assert seen == [("t", "7")]
 
-    async def test_nested_routers(self, connect):
+    async def test_route_inside_nested_routers_finds_its_resource(self, connect):
         notes = make_manager()
         inner, outer = APIRouter(prefix="/inner"), APIRouter(prefix="/outer/{place}")
         inner.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
@@ -112,7 +112,7 @@ class TestPath:
             connect, notes, app_with(outer), "/outer/x/inner/notes/7/events", "7"
         )
 
-    async def test_router_included_twice(self, connect):
+    async def test_router_included_twice_finds_its_resource_at_both_places(self, connect):
         notes = make_manager()
         router = create_sse_router(notes, "/notes/{note_id}/events", initial_event=lambda: None)
         app = FastAPI()
@@ -122,7 +122,7 @@ class TestPath:
         assert await opens_channel(connect, notes, app, "/v1/notes/7/events", "7")
         assert await opens_channel(connect, notes, app, "/v2/t/notes/7/events", "7")
 
-    async def test_mounted_application(self, connect):
+    async def test_route_of_a_mounted_application_finds_its_resource(self, connect):
         def no_event(note_id: str) -> None:
             assert note_id == "7"
 
@@ -320,6 +320,20 @@ class TestInitialEvent:
 
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
+
+    async def test_overrides_of_two_applications_that_share_a_router_stay_apart(self, connect):
+        def initial():
+            return Note(text="real")
+
+        router = create_sse_router(make_manager(), "/{note_id}", initial_event=initial)
+        apps = [app_with(router) for _ in range(2)]
+        apps[0].dependency_overrides[initial] = lambda: Note(text="fake")
+        streams = [await connect(app, "/7") for app in apps]
+
+        assert [json.loads(stream.frames[-1]["data"])["text"] for stream in streams] == [
+            "fake",
+            "real",
+        ]
 
     async def test_is_encoded_while_its_dependencies_are_open(self, connect):
         """What an ORM loads lazily is still to be had."""

@@ -403,12 +403,12 @@ class TestClosing:
 
         assert notes.controls(stream)[-1] == "stream-close expired"
 
-    async def test_close_while_a_send_waits_comes_after_it(self, make_notes, connect):
+    async def test_close_while_a_send_waits_comes_after_it(self, make_notes, connect, eventually):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         stream.hold()
         await notes.publish("a")
-        await asyncio.sleep(0.01)
+        await eventually(lambda: stream.sends_waiting)
         notes.manager.channel("1").close()
         await notes.publish("b")
         stream.release()

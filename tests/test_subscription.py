@@ -38,6 +38,13 @@ async def test_iteration_without_entering_names_the_fix(make_notes):
             pass
 
 
+async def test_position_without_entering_names_the_fix(make_notes):
+    subscription = make_notes().manager.channel("1").subscribe()
+
+    with pytest.raises(ConfigurationError, match=r"use `async with channel\.subscribe"):
+        _ = subscription.last_event_id
+
+
 async def test_waiting_iteration_is_woken(make_notes):
     notes = make_notes()
     async with notes.manager.subscribe("1") as events:

@@ -43,7 +43,7 @@ class TestFrames:
     def test_bytes_that_are_not_one_event_are_told(self, body):
         assert not _wire.is_event_body(body)
 
-    def test_stream_open(self):
+    def test_stream_open_holds_the_cursor_and_what_a_client_needs(self):
         frame = _wire.stream_open("e.1.n", resumed=True, ping_interval=15.0, retry=2000)
 
         assert frame == (
@@ -60,12 +60,12 @@ class TestFrames:
         assert frame.endswith(b'"resumed":false,"ping_interval":' + written + b"}\n\n")
 
     @pytest.mark.parametrize("reason", ["expired", "trimmed", "epoch", "ahead", "slow"])
-    def test_stream_reset(self, reason):
+    def test_stream_reset_holds_the_new_cursor_and_the_reason(self, reason):
         expected = f'event: stream-reset\nid: e.1.n\ndata: {{"reason":"{reason}"}}\n\n'
         assert _wire.stream_reset("e.1.n", reason) == expected.encode()
 
     @pytest.mark.parametrize("reason", ["shutdown", "revoked", "expired", "ended"])
-    def test_stream_close(self, reason):
+    def test_stream_close_says_why_and_whether_to_reconnect(self, reason):
         frame = _wire.stream_close(reason, reconnect=False, retry=500)
 
         data = f'{{"reason":"{reason}","reconnect":false}}'

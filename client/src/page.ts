@@ -1,4 +1,4 @@
-/** What happens to a page, as far as a stream minds. */
+/** What happens to a page, as far as it matters to a stream. */
 export interface PageEvents {
   /** The network is back, or the page is looked at again (`online` tells which). */
   wake?(online: boolean): void;

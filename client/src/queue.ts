@@ -7,7 +7,7 @@ export interface Queue<T> extends AsyncIterator<T, undefined> {
   end(error?: StreamError): void;
 }
 
-/** Events a loop may fall behind before it is ended: memory has an end, a hole has no sign. */
+/** Events a loop may fall behind before it is ended; none is ever dropped silently. */
 const CAPACITY = 1000;
 
 /** Creates a queue; `onReturn` is called when its reader leaves early. */

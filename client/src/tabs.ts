@@ -42,7 +42,7 @@ const REMEMBERED = 128;
  * Shares a stream among all tabs of the browser: `connect(url, { share: tabs, user })`. The tab
  * that gets the Web Lock leads: it holds the connection and broadcasts what it reads. The browser
  * hands the lock on when that tab goes, and the next leader resumes after the last id it saw.
- * Errors are told in the leading tab alone.
+ * Errors are reported in the leading tab only.
  *
  * Where the browser has no Web Locks or no BroadcastChannel, each page has its own connection.
  */

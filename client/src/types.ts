@@ -122,13 +122,13 @@ export type SharingOptions =
     }
   | { readonly share: Sharing; readonly user: string };
 
-/** What a caller is told. Exceptions in these functions are reported, and the stream goes on. */
+/** A caller's callbacks. Exceptions in them are reported, and the stream goes on. */
 export interface Callbacks<TEvent> {
   /** Called with each event, parsed from JSON. */
   readonly onEvent?: ((event: TEvent, meta: EventMeta) => void) | undefined;
   /** Called whenever the status changes. */
   readonly onStatus?: ((status: Status) => void) | undefined;
-  /** Called when events may be missing: load again what they would have told. */
+  /** Called when events may be missing: load again what they were about. */
   readonly onReset?: ((reason: ResetReason) => void) | undefined;
   /** Called for each failed attempt and each unreadable event. */
   readonly onError?: ((error: StreamError) => void) | undefined;

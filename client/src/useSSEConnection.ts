@@ -10,9 +10,9 @@ import type {
 } from "./types.js";
 
 /**
- * Options of `useSSEConnection`. Functions may be written in place: the latest one is called. Other
- * `headers` are another connection, as another `endpoint` is; a token that changes while a stream
- * goes on belongs into a function.
+ * Options of `useSSEConnection`. Functions may be written in place: the latest one is called.
+ * Changed `headers` open another connection, as a changed `endpoint` does; pass a token that
+ * changes during a stream through a function.
  */
 export type UseSSEConnectionOptions<TEvent> = Pick<
   Callbacks<TEvent>,
@@ -44,7 +44,7 @@ const DISABLED: Status = { state: "closed", reason: "caller" };
  * Connects while the component is mounted. Does nothing on the server.
  *
  * Components with equal `endpoint` and options share one connection; one that joins an open
- * stream is told what follows, not what came before.
+ * stream gets the events that follow, not those before.
  */
 export function useSSEConnection<TEvent = AnyEvent>(
   options: UseSSEConnectionOptions<TEvent>,

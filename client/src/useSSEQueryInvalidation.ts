@@ -79,8 +79,8 @@ export function useSSEQueryInvalidation<TEvent = AnyEvent, TData = unknown>(
         for (const key of olderThan(client, keys, began.current)) rounds.current?.add(key);
         began.current = null;
       } else if (status.state === "open" && !status.resumed) {
-        // also where no reset is told, since all that was missed is the initial event: it does not
-        // make fresh what other events, in between, made stale
+        // also where no reset is reported, because only the initial event was missed: that event
+        // does not refresh what other events, in between, made stale
         expire();
       }
       onStatus?.(status);

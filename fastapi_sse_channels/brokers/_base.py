@@ -6,11 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._errors import ConfigurationError
+from .._checks import check_unshared
+from .._errors import BrokerClosedError
 
 if TYPE_CHECKING:
     from .._log import Entry, Gap, Log, Retention
     from .._position import Position
+
+
+# seconds for which an idempotency key is remembered
+IDEMPOTENCY_WINDOW = 300.0
 
 
 class History(NamedTuple):
@@ -29,11 +34,20 @@ class History(NamedTuple):
 
 
 def history_of(log: Log, since: Position | None) -> History:
-    """Answer a question about the past from a log that holds all of it."""
+    """Answer `Broker.history` from a log that holds all that is kept."""
     gap = None if since is None else log.gap(since)
     if since is None or gap is not None:
         return History(log.entries, log.top, gap)
     return History(tuple(log.entries_after(since.offset)), log.top, None)
+
+
+def closed_error(broker: Broker) -> BrokerClosedError:
+    """Make the error of a broker that is used after its last `stop`."""
+    msg = (
+        f"{broker!r} was stopped with its application; publish before that, or start it again: "
+        "`with TestClient(app):`, or `async with sse_lifespan(manager):`"
+    )
+    return BrokerClosedError(msg)
 
 
 class Broker(ABC):
@@ -71,23 +85,18 @@ class Broker(ABC):
 
     _claimed: frozenset[str] = frozenset()
 
-    def claim(self, namespace: str) -> None:
-        """Reserve the keys of a manager.
+    def claim(self, keys: str) -> None:
+        """Reserve the keys of a manager, by the name of its key space.
 
         Raises:
             ConfigurationError: Another manager of this broker uses them already.
         """
-        if namespace in self._claimed:
-            msg = (
-                f"two managers on one broker use the keys {namespace}; give them different "
-                "key_prefix or key_suffix, or use one manager for both"
-            )
-            raise ConfigurationError(msg)
-        self._claimed |= {namespace}
+        check_unshared(keys, self._claimed, where="on one broker")
+        self._claimed |= {keys}
 
     @property
     def store(self) -> Hashable:
-        """Names what is stored in; equal where the same key is the same channel."""
+        """Identifies the store; equal for brokers on which equal keys are the same channel."""
         return self
 
     @abstractmethod
@@ -148,7 +157,7 @@ class Broker(ABC):
 
     @abstractmethod
     def report_sessions(self, key: str, count: int) -> None:
-        """Tell how many sessions this process has on a channel. Never waits."""
+        """Report how many sessions this process has on a channel. Never waits."""
 
     @abstractmethod
     async def total_sessions(self, key: str) -> int:

@@ -7,13 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .._errors import BrokerClosedError
 from .._log import Log, Retention, new_log
 from .._position import Position, new_epoch, new_nonce
 from .._workers import warn_if_several_workers
-from ._base import Broker, History, history_of
-
-IDEMPOTENCY_WINDOW = 300.0
+from ._base import IDEMPOTENCY_WINDOW, Broker, History, closed_error, history_of
 
 
 class _Idle(NamedTuple):
@@ -24,9 +21,9 @@ class _Idle(NamedTuple):
 class MemoryBroker(Broker):
     """Keeps channels in this process; nothing to start, nothing shared with other processes.
 
-    A channel without subscribers is kept for its `history_ttl` after the last use, so that a lone
-    client that drops and comes back misses nothing. Idle channels are bounded as a whole;
-    the longest unused go first.
+    A channel without subscribers is kept for its `history_ttl` after its last use, so that a lone
+    client that drops and comes back misses nothing. The number and the size of such idle channels
+    are bounded; the longest unused go first.
     """
 
     def __init__(
@@ -39,9 +36,9 @@ class MemoryBroker(Broker):
         """Create an empty broker.
 
         Args:
-            max_idle_channels: Channels kept without a subscriber.
-            max_idle_bytes: Bytes of events kept in them.
-            clock: Seconds that never go back.
+            max_idle_channels: Channels kept without a subscriber, at most.
+            max_idle_bytes: Bytes of events kept in all of them together, at most.
+            clock: Returns seconds, and never goes back.
         """
         self._max_idle_channels = max_idle_channels
         self._max_idle_bytes = max_idle_bytes
@@ -110,7 +107,7 @@ class MemoryBroker(Broker):
     ) -> Log:
         """See `Broker.subscribe`."""
         self._check_open()
-        # a router of a mounted application never has its lifespan run
+        # the lifespan of a router in a mounted application is never run
         self._warn_once()
         log = self._take(key, retention, self._clock())
         self._followed[key] = log, notify
@@ -144,11 +141,7 @@ class MemoryBroker(Broker):
 
     def _check_open(self) -> None:
         if self._closed:
-            msg = (
-                "the broker was stopped with its application; publish before that, or start it "
-                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
-            )
-            raise BrokerClosedError(msg)
+            raise closed_error(self)
 
     def _take(self, key: str, retention: Retention, now: float) -> Log:
         log = self._pop(key)

@@ -1,8 +1,8 @@
 """Follow a channel from another Python program, over httpx: `fastapi-sse-channels[client]`.
 
-The wire is that of any server-sent events. What `connect` adds: it resumes after the last event
-whenever the connection is lost, notices sockets that have gone silent, validates every event, and
-never hides that events were missed.
+Any SSE client can read a channel. What `connect` adds: it resumes after the last event whenever the
+connection is lost, notices sockets that have gone silent, validates every event, and never hides
+that events were missed.
 """
 
 from ._connection import Connection, connect

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 _MAX_DELAY = 30.0
-# A server that asks for less is not obeyed: that would be a busy loop.
+# A server that asks for less is not obeyed: it would make a busy loop.
 _MIN_RETRY = 0.1
 _MAX_DOUBLINGS = 16
-# What asks for more is a mistake; sleeping has its limits too.
+# A request for more is a mistake, and timers have limits too.
 _MAX_RETRY = 86_400.0
 
 

@@ -1,4 +1,4 @@
-"""What a connection of either kind is, but for the waiting."""
+"""What the asynchronous and the blocking connection have in common: all but the waiting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BaseConnection(Generic[T]):
         self._response: httpx.Response | None = None
 
     def __repr__(self) -> str:
-        """Show where it leads and how it stands."""
+        """Show the URL and the status."""
         return f"<{type(self).__name__} {shown(self._url)} {self._state.status}>"
 
     @property
@@ -39,9 +39,9 @@ class BaseConnection(Generic[T]):
 
     @property
     def last_event_id(self) -> str | None:
-        """The id to go on from in a later connection.
+        """The id from which a later connection can resume.
 
-        That of the last event returned, so it is safe to store it once the event is dealt with.
+        It is the id of the last event returned, so store it once that event has been dealt with.
         """
         return self._state.last_event_id or None
 

@@ -44,19 +44,20 @@ def connect(
     Args:
         url: The stream; relative to the `base_url` of `client`, where that has one.
         event_type: The union of the server's `ChannelManager`, or one model.
-        last_event_id: Go on after this event instead of now; see `Connection.last_event_id`.
+        last_event_id: The id of an event after which to resume, such as `Connection.last_event_id`
+            of an earlier run; without it, the stream starts afresh.
         headers: More headers, or a function that returns them, `async` or not. It is called before
             every attempt, and once more after a 401 or 403; an `httpx.TransportError` or `OSError`
             that it raises counts as a failed attempt.
-        client: Used instead of one of the connection's own, and left open. Its read timeout
-            does not apply.
-        on_invalid: What to do about data that does not validate: raise `InvalidEventError`, or
-            log and skip it.
-        on_unknown: The same about an event whose name the union does not have. A server may
-            learn new events before its clients do, so the default is to skip them.
+        client: The client to use, which is left open; by default the connection makes its own. Its
+            read timeout does not apply.
+        on_invalid: What to do with data that does not validate: `"raise"` an `InvalidEventError`,
+            or log and `"skip"` it.
+        on_unknown: The same for an event whose name the union does not have. A server may send new
+            events before its clients know them, so the default is to skip them.
         on_status: Called with every new status.
-        stall_timeout: Seconds without a byte after which to connect anew, until the server tells
-            its ping interval; from then on three of those.
+        stall_timeout: Seconds without a byte after which to reconnect. Applies until the server has
+            sent its ping interval; from then on, three of those.
         sleep: Waits for a number of seconds.
         random: Returns a number from 0 to 1, for the jitter.
 
@@ -77,9 +78,9 @@ def connect(
 class Connection(BaseConnection[T]):
     """Events of one stream, over as many requests as it takes.
 
-    Iteration ends when the server says that there is nothing more to come. It raises
-    `StreamResetError` once where events were missed, and can then be continued, as the iteration
-    of a `Subscription` can. A call of `anext` that is cancelled loses nothing.
+    Iteration ends when the server says that nothing more will come. It raises `StreamResetError`
+    once where events were missed, and can then be continued, like that of a `Subscription`. A call
+    of `anext` that is cancelled loses nothing.
     """
 
     _usage = "async with connect(…)"
@@ -105,7 +106,7 @@ class Connection(BaseConnection[T]):
     async def __aenter__(self) -> Connection[T]:
         """Connect; what is published from here on is not missed.
 
-        Goes on trying while the server is away; give it a time limit with `asyncio.timeout`.
+        Keeps trying while the server cannot be reached; limit that with `asyncio.timeout`.
 
         Raises:
             StreamRefusedError: There is no such stream for this client.
@@ -150,7 +151,7 @@ class Connection(BaseConnection[T]):
         return event
 
     async def aclose(self) -> None:
-        """End the connection; an iteration that waits ends."""
+        """End the connection, and with it an iteration that waits."""
         try:
             self._state.close()
         finally:
@@ -167,7 +168,7 @@ class Connection(BaseConnection[T]):
             await self._client.aclose()
 
     async def _advance(self) -> None:
-        """Take the next step, in a task that survives the cancellation of who waits for it."""
+        """Take the next step, in a task that survives the cancellation of the caller."""
         if self._step is None:
             self._step = asyncio.create_task(self._take_step())
         step = self._step
@@ -231,7 +232,7 @@ class Connection(BaseConnection[T]):
     async def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
-        # it is being given up because it failed, so it may fail here too
+        # what failed before may fail to close too
         with contextlib.suppress(*TRANSIENT):
             if chunks is not None:
                 await chunks.aclose()

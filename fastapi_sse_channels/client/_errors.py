@@ -27,8 +27,8 @@ class StreamRefusedError(SSEChannelsError):
 
 
 class UnauthorizedError(StreamRefusedError):
-    """401 or 403, also after a `headers` function was asked once more."""
+    """The answer is 401 or 403, also after a `headers` function was called once more."""
 
 
 class ContentTypeError(StreamRefusedError):
-    """The answer is something else than an event stream."""
+    """The answer is not an event stream."""

@@ -34,7 +34,7 @@ UNAUTHORIZED = frozenset({401, 403})
 
 _DEFAULT_RETRY = 2.0
 _PINGS_BEFORE_STALL = 3
-# What is longer is no limit; waiting has its own.
+# What is longer counts as no limit; timers cannot wait for arbitrarily long.
 _LONGEST_STALL = 86_400.0 * 365
 _RETRYABLE = frozenset({408, 425, 429})
 _OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
@@ -96,7 +96,7 @@ class StreamState(Generic[T]):
         Raises:
             ConfigurationError: The union cannot work; the message names the fix.
         """
-        # no limit: what a server sends it has already taken as an event
+        # no limit: the server has accepted these events already
         self._schema = EventSchema(event_type, max_event_bytes=2**63)
         self._options = options
         self.status: Status = Connecting()
@@ -240,7 +240,7 @@ class StreamState(Generic[T]):
             self.last_event_id = frame.event_id
             self._control(frame.name, _json_object(frame.data))
             return None
-        # a server that says nothing about it is believed to have honoured the id
+        # without a word from the server, the id that was sent is taken as honoured
         if not isinstance(self.status, Open):
             self._opened(resumed=bool(self._attempt.sent_id))
         self._awaits_initial = False
@@ -248,7 +248,7 @@ class StreamState(Generic[T]):
             self._attempt.is_reset_told = False
             return None
         if self._attempt.is_reset_owed:
-            # the frame stays: iterating on begins with it
+            # the frame stays, for the iteration to continue with
             self._frames.appendleft(frame)
             self._tell_reset()
         self.last_event_id = frame.event_id

@@ -41,17 +41,17 @@ def connect_sync(
     """Follow a channel without an event loop; enter with `with`, then iterate.
 
     Args:
-        url: See `connect`, and so for all but the following.
+        url: See `connect`.
         event_type: See `connect`.
         last_event_id: See `connect`.
-        headers: More headers, or a function that returns them.
-        client: Used instead of one of the connection's own, and left open. A client made with
-            `http2=True` loses its other streams of a connection that has gone silent.
+        headers: See `connect`; a function must not be `async`.
+        client: See `connect`. With one made with `http2=True`, a connection that has gone silent
+            takes the other streams on it down too.
         on_invalid: See `connect`.
         on_unknown: See `connect`.
         on_status: See `connect`.
         stall_timeout: See `connect`.
-        sleep: Waits for a number of seconds; by default a wait that `close` ends.
+        sleep: Waits for a number of seconds; the default is a wait that `close` ends.
         random: See `connect`.
 
     Raises:
@@ -71,8 +71,8 @@ def connect_sync(
 class SyncConnection(BaseConnection[T]):
     """Events of one stream, over as many requests as it takes; see `Connection`.
 
-    To be iterated by one thread. Any thread may `close` it, which ends the iteration: at once
-    while the stream is open or the next attempt is waited for.
+    One thread may iterate over it. Any thread may `close` it, which ends the iteration: at once
+    while the stream is open or the connection waits for its next attempt.
     """
 
     _usage = "with connect_sync(…)"
@@ -99,7 +99,7 @@ class SyncConnection(BaseConnection[T]):
     def __enter__(self) -> SyncConnection[T]:
         """Connect; what is published from here on is not missed.
 
-        Goes on trying while the server is away.
+        Keeps trying while the server cannot be reached.
 
         Raises:
             StreamRefusedError: There is no such stream for this client.
@@ -137,7 +137,7 @@ class SyncConnection(BaseConnection[T]):
             StreamRefusedError: The server no longer has this stream for this client.
         """
         if self._closing.is_set():
-            # with what was received and is not read yet
+            # what was received and not returned yet is dropped
             self._state.close()
         while (event := self._state.take()) is None:
             if self._state.is_closed:
@@ -147,7 +147,7 @@ class SyncConnection(BaseConnection[T]):
         return event
 
     def close(self) -> None:
-        """End the iteration, from any thread; leaving the `with` block frees the rest."""
+        """End the iteration, from any thread; leaving the `with` block frees its resources."""
         self._closing.set()
         response = self._response
         if response is not None:
@@ -188,7 +188,7 @@ class SyncConnection(BaseConnection[T]):
         given = headers if headers is None or isinstance(headers, Mapping) else headers()
         request = self._build_request(client, own, given, read_timeout=self._state.stall_after)
         response = client.send(request, stream=True)
-        # for the head of the response only; from here on the watchdog knows better
+        # this limit was for the head of the response; the watchdog limits reads of the body
         request.extensions["timeout"]["read"] = None
         return response
 
@@ -218,7 +218,7 @@ class SyncConnection(BaseConnection[T]):
     def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
-        # it is being given up because it failed, so it may fail here too
+        # what failed before may fail to close too
         with contextlib.suppress(*TRANSIENT):
             if chunks is not None:
                 chunks.close()

@@ -1,7 +1,7 @@
 """A time limit for blocking reads that is set anew while they go on.
 
-httpx fixes its read timeout when the request is sent; what limit a stream needs is said in its
-first frame.
+httpx fixes its read timeout when the request is sent, but the limit that a stream needs comes in
+its first frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Watchdog:
     """Cuts a response's connection when a read takes too long, from a thread of its own."""
 
     def __init__(self) -> None:
-        """Create one that watches nothing; its thread starts with the first read."""
+        """Create one that watches nothing; its thread starts at the first read."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._response: httpx.Response | None = None
@@ -53,8 +53,8 @@ class Watchdog:
     def has_cut(self, response: httpx.Response) -> bool:
         """Whether the connection of this response was cut, in this read or an earlier one.
 
-        A read that comes to its end while its time does has a chunk all the same; it is the next
-        one that finds the connection gone.
+        A read that completes just as its time runs out still returns its chunk; the next read then
+        finds the connection gone.
         """
         return self._cut is response
 

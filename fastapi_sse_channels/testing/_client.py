@@ -65,7 +65,7 @@ class SSETestClient:
     what is installed. Cookies of their answers are sent with streams too.
 
     Attributes:
-        http: The `AsyncClient` that makes the requests. Its own limit is for each read.
+        http: The `AsyncClient` that makes the requests. Its own timeout applies to each read.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SSETestClient:
 
         Args:
             app: Such as a `FastAPI` object.
-            base_url: What the application takes for its address.
+            base_url: The address at which the application believes to be served.
             headers: Sent with every request.
             timeout: Seconds after which a request or a wait without a limit of its own fails.
 
@@ -139,9 +139,9 @@ class SSETestClient:
         Args:
             url: The stream.
             event_type: The union of its `ChannelManager`.
-            last_event_id: Go on after this event, as a client that comes back does.
+            last_event_id: The id of an event after which to resume, as a reconnecting client does.
             headers: More headers.
-            params: Its query.
+            params: The parameters of the query.
             timeout: Seconds after which a wait of this stream fails; by default the client's.
         """
         given = dict(headers or {})

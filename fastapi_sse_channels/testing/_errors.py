@@ -19,7 +19,7 @@ class StreamAssertionError(AssertionError):
     """Base of the assertions of this package.
 
     Attributes:
-        received: The events of the stream until then.
+        received: The events that the stream had sent until then.
     """
 
     def __init__(self, message: str, received: Sequence[object] = ()) -> None:

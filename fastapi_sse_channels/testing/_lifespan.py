@@ -84,7 +84,7 @@ class Lifespan:
         try:
             await self._app(scope, self._receive, send)
         except Exception:
-            # what fails without having said anything does not know of lifespans
+            # an application that fails without having sent anything does not support lifespans
             if messages:
                 raise
         if messages and messages[-1]["type"].endswith(".failed"):

@@ -48,7 +48,7 @@ class RecordingPublisher(Publisher[T]):
         """Record an event.
 
         Returns:
-            An id that no stream knows.
+            A made-up id, which no stream knows.
 
         Raises:
             InvalidEventError: The manager would refuse it.
@@ -83,7 +83,7 @@ class RecordingPublisher(Publisher[T]):
         idempotency_key: str | None,
     ) -> str:
         resource = checked_resource_id(resource_id)
-        # encoded too: much of what is refused only shows then
+        # encoded too: some events are only refused then
         self._manager.schema.encode(event)
         key = None if idempotency_key is None else (resource, idempotency_key)
         if key in self._ids:

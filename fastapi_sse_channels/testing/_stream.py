@@ -43,9 +43,9 @@ class StreamOpen:
 
     Attributes:
         protocol: The version of the wire.
-        resumed: Whether the stream goes on after the `last_event_id` it was asked for.
+        resumed: Whether the stream continues after the `last_event_id` that was sent.
         ping_interval: Seconds, or `None` for no pings.
-        retry: Milliseconds after which a client should come back.
+        retry: Milliseconds after which a client should reconnect.
     """
 
     protocol: int
@@ -60,7 +60,7 @@ class StreamClose:
 
     Attributes:
         reason: Why the server ends the stream.
-        reconnect: Whether the client should come back.
+        reconnect: Whether the client should reconnect.
         retry: Milliseconds after which it should.
     """
 
@@ -143,7 +143,7 @@ class SSETestStream(Generic[T]):
 
         Raises:
             StreamTimeoutError: None came in time.
-            StreamResetError: The server told that events were missed. The next call goes on.
+            StreamResetError: The server said that events were missed. The next call goes on.
             StreamEndedError: The stream is over.
             InvalidEventError: The application sent what is not an event of the union.
         """
@@ -187,7 +187,7 @@ class SSETestStream(Generic[T]):
             raise self._unexpected("no event", await self._item(within, ""))
 
     async def wait_for_reset(self, *, timeout: float | None = None) -> str:
-        """Wait until the server tells that events were missed.
+        """Wait until the server says that events were missed.
 
         Returns:
             The reason.
@@ -214,7 +214,7 @@ class SSETestStream(Generic[T]):
         raise self._unexpected("the end of the stream", item)
 
     async def drop(self) -> None:
-        """Lose the connection without notice, with what was sent but not read yet.
+        """Lose the connection without notice, and what was sent but not read yet.
 
         The application has noticed when this returns, so its session is no longer counted.
         """

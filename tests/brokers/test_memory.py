@@ -7,7 +7,7 @@ import pytest
 from fastapi_sse_channels import MemoryBroker
 from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels._wire import event_body
-from fastapi_sse_channels.brokers._memory import IDEMPOTENCY_WINDOW
+from fastapi_sse_channels.brokers._base import IDEMPOTENCY_WINDOW
 
 BODY = event_body(b"{}")
 KEEPING = Retention(100, 1_000_000, 300)

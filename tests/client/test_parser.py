@@ -61,13 +61,13 @@ def check(vector, chunks):
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 class TestVectors:
-    def test_whole(self, vector):
+    def test_is_read_in_one_piece(self, vector):
         check(vector, [bytes_of(vector)])
 
-    def test_byte_by_byte(self, vector):
+    def test_is_read_byte_by_byte(self, vector):
         check(vector, split(bytes_of(vector), lambda: 1))
 
-    def test_split_at_random(self, vector):
+    def test_is_read_however_it_is_split(self, vector):
         draw = random.Random(vector["name"])
         for _ in range(50):
             check(vector, split(bytes_of(vector), lambda: draw.randrange(12)))

@@ -12,8 +12,8 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from ..._errors import ConfigurationError, PublishError
-from ._connect import address_of, database_of, options_for
+from ..._errors import PublishError
+from ._connect import address_of, database_of, options_for, url_error
 from ._envelope import NotOursError
 from ._explain import explain
 from ._names import Names
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..._position import Position
 
 
-# Threads publish one event at a time; redis-py's limit would make the hundred and first fail.
+# Each thread uses one connection; with redis-py's default limit, the hundred and first fails.
 _AS_MANY_AS_THREADS = 2**31
 
 
@@ -37,7 +37,7 @@ class _Deadline(threading.local):
 def _bounded(connection_class: Any, deadline: _Deadline) -> Any:
     """Make a class of connections whose every step ends at the deadline.
 
-    redis-py's own limits are for single reads, and a publish that has to connect makes many.
+    redis-py's own time limits are for single reads, and a publish that has to connect makes many.
     """
 
     class Bounded(connection_class):  # type: ignore[misc]  # TCP, TLS or Unix
@@ -78,8 +78,7 @@ class BlockingStore:
         try:
             self._client: Any = Redis.from_url(url, max_connections=_AS_MANY_AS_THREADS, **options)
         except ValueError as error:
-            msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
-            raise ConfigurationError(msg) from error
+            raise url_error(url, error) from error
         pool = self._client.connection_pool
         # the URL's own options win over arguments, but these are not for the user to choose
         pool.connection_kwargs.update(options)

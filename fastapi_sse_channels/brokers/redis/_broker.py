@@ -7,16 +7,16 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._checks import check_choice
-from ..._errors import (
-    BrokerClosedError,
-    BrokerError,
-    BrokerNotStartedError,
-    ConfigurationError,
-    PublishError,
-)
+from ..._errors import BrokerError, BrokerNotStartedError, ConfigurationError, PublishError
 from ..._log import Log, Retention
-from .._base import Broker, History, history_of
-from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
+from .._base import Broker, History, closed_error, history_of
+from ._connect import (
+    ClusterConnector,
+    Connector,
+    connect_through_sentinel,
+    connect_to_server,
+    url_error,
+)
 from ._envelope import NotOursError
 from ._explain import UNAVAILABLE, explain
 from ._names import Names
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RedisBroker(Broker):
-    """Keeps channels in Redis; every process hears of every event through one subscription.
+    """Keeps channels in Redis; each process receives events through one subscription.
 
     Publishing is one Lua script, so that storing and announcing are one step. What pub/sub loses
     (a restart, a kicked subscriber, a partition) is noticed by a new connection, a hole in the
@@ -54,16 +54,17 @@ class RedisBroker(Broker):
             url: `redis://`, `rediss://` or `unix://`.
             namespace: Begins every key and channel name. Applications that share a database
                 need different ones.
-            follow: `"pattern"` hears of all channels through one subscription; `"channel"`
-                only of those that have a stream here, for fleets in which most events
-                concern other nodes.
-            publish_timeout: Seconds after which a publish fails, and any other command. The
-                default leaves a tenth of the two seconds that `Broker` promises to the loop.
+            follow: `"pattern"` receives the events of all channels through one subscription;
+                `"channel"` subscribes to those that have a stream here, for fleets in which
+                most events concern other nodes.
+            publish_timeout: Seconds after which a publish or any other command fails. Of the two
+                that `Broker` allows, the default leaves a tenth of a second to the event loop.
             start_timeout: Seconds to wait for the server when the application starts.
-            probe_interval: Seconds between looks whether the server still answers.
-            check_interval: Seconds between looks whether a position moved without a message.
+            probe_interval: Seconds between checks that the server still answers.
+            check_interval: Seconds between checks that no event of a followed channel was stored
+                without its message arriving here.
             max_connections: Connections for commands; the subscription has one more.
-            connect: Makes the connections instead of `url`.
+            connect: Makes the connections, in place of `url`.
 
         Raises:
             ConfigurationError: The URL is not one of Redis, the namespace is empty, or `follow`
@@ -89,8 +90,7 @@ class RedisBroker(Broker):
         try:
             connector = self._connect()
         except ValueError as error:
-            msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
-            raise ConfigurationError(msg) from error
+            raise url_error(url, error) from error
         self._where = repr(connector)
         self._names = Names(namespace, connector.database)
 
@@ -113,7 +113,7 @@ class RedisBroker(Broker):
             publish_timeout: See the constructor.
             max_connections: See the constructor.
             connection_options: Passed to redis-py for the primary, such as `password`.
-            options: The constructor's others.
+            options: Other options of the constructor.
         """
         return cls(
             publish_timeout=publish_timeout,
@@ -141,12 +141,12 @@ class RedisBroker(Broker):
 
         Args:
             url: Any server of the cluster.
-            follow: `"pattern"` hears of all channels through plain pub/sub, which a cluster
-                carries to every server; `"channel"` uses sharded pub/sub (Redis 7), one
-                connection for each primary.
+            follow: `"pattern"` receives the events of all channels through plain pub/sub, which a
+                cluster carries to every server; `"channel"` uses sharded pub/sub (Redis 7), with
+                one connection for each primary.
             publish_timeout: See the constructor.
-            max_connections: Commands that are under way at once; others wait.
-            options: The constructor's others.
+            max_connections: Commands under way at once; further ones wait.
+            options: Other options of the constructor.
         """
         return cls(
             follow=follow,
@@ -172,7 +172,7 @@ class RedisBroker(Broker):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the server answers and events come through; for a health check's route."""
+        """Whether the server answers and events come through; for the route of a health check."""
         return self._node is not None and self._node.is_healthy
 
     async def start(self) -> None:
@@ -192,7 +192,7 @@ class RedisBroker(Broker):
                 raise BrokerError(self._explain(error)) from error
             except asyncio.CancelledError:
                 if not self._starting.cancelled() and self._starting.exception() is None:
-                    # ready in the very turn in which nobody wanted it any more
+                    # it was ready in the very turn in which the caller was cancelled
                     await self._starting.result().stop()
                 raise
             finally:
@@ -207,7 +207,7 @@ class RedisBroker(Broker):
             return
         node, self._node = self._node, None
         self._is_closed = True
-        # to the end, also where the caller is cancelled
+        # shielded: it goes on to the end even if the caller is cancelled
         self._stopping = asyncio.ensure_future(node.stop())
         await asyncio.shield(self._stopping)
 
@@ -279,11 +279,7 @@ class RedisBroker(Broker):
         if self._node is not None:
             return self._node
         if self._is_closed:
-            msg = (
-                f"{self!r} was stopped with its application; publish before that, or start it "
-                "again: `with TestClient(app):`, or `async with sse_lifespan(manager):`"
-            )
-            raise BrokerClosedError(msg)
+            raise closed_error(self)
         msg = (
             f"{self!r} was not started. Include the router made by create_sse_router in the "
             "application itself (the lifespan of a mounted application is never run, nor that of a "

@@ -18,12 +18,20 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ..._errors import ConfigurationError
+
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
 class Connector(Protocol):
-    """Makes what a started broker needs; one for each start."""
+    """Makes the connections of a started broker; there is one for each start.
+
+    Attributes:
+        client: The redis-py client for commands.
+        is_sharded: Whether each server carries its own pub/sub channels only.
+        database: The number of the database.
+    """
 
     client: Any
     is_sharded: bool
@@ -107,7 +115,7 @@ class PoolConnector:
 
 
 class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary; who finds none free waits for one."""
+    """Connections to the primary; a command that finds none free waits for one."""
 
 
 class WaitingCluster(RedisCluster):
@@ -115,12 +123,12 @@ class WaitingCluster(RedisCluster):
 
     def __init__(self, *, max_connections: int, **options: Any) -> None:
         """Prepare a client."""
-        # what asks where a command belongs needs a connection beside that of the command
+        # asking which server a command belongs to takes a connection beside that of the command
         super().__init__(max_connections=2 * max_connections, **options)
         self._turns = asyncio.Semaphore(max_connections)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command when it is its turn."""
+        """Run a command once a connection is free."""
         async with self._turns:
             return await super().execute_command(*args, **options)
 
@@ -184,6 +192,11 @@ class ClusterConnector:
 
     def _any_primary(self) -> Any:
         return random.choice(self.client.get_primaries())
+
+
+def url_error(url: str, error: ValueError) -> ConfigurationError:
+    """Make the error of a URL that redis-py refuses."""
+    return ConfigurationError(f"{url!r} is not a Redis URL ({error}); use redis://host:port/db")
 
 
 def address_of(client: Any) -> str:

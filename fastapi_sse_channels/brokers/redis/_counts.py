@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from ._explain import UNAVAILABLE
+from ._scripts import COUNT, run_script
 from ._tasks import end
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ logger = logging.getLogger("fastapi_sse_channels")
 
 _NODE = re.compile(rb"[0-9a-f]{16}")
 _TTL = 24 * 3600.0
-# together, or a node that dies in between leaves a key for ever
-_SET = """
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-"""
 _RETRY_DELAY = 0.5
 _BATCH = 16
 
@@ -45,7 +41,7 @@ class SessionCounts:
             client: Of the server that holds the counts.
             names: Where it holds them.
             node: Whose counts these are.
-            ttl: Seconds that a channel's counts outlive the last node that wrote one.
+            ttl: Seconds for which a channel's counts are kept after the last write.
         """
         self._client = client
         self._ttl = ttl
@@ -110,7 +106,7 @@ class SessionCounts:
                 async with asyncio.timeout_at(rewritten_at + self._ttl / 2):
                     await self._changed.wait()
             except TimeoutError:
-                # streams may stay open for longer than that without another coming or going
+                # a channel's streams may stay open for longer than that, with no change to report
                 rewritten_at = loop.time()
                 self.rewrite()
             self._changed.clear()
@@ -118,7 +114,7 @@ class SessionCounts:
             for key in keys:
                 del self._unwritten[key]
             written = await asyncio.gather(*(self._write(key) for key in keys))
-            # behind the others, which what cannot be written must not hold up
+            # back in the queue behind the others, which must not wait for what cannot be written
             unwritten = [key for key, is_done in zip(keys, written, strict=True) if not is_done]
             self._unwritten.update(dict.fromkeys(unwritten))
             if self._unwritten:
@@ -130,10 +126,8 @@ class SessionCounts:
         name = self._names.counts(key)
         try:
             if count := self._own.get(key):
-                await _reply(
-                    self._client.eval(
-                        _SET, 1, name, self._node, str(count), str(int(self._ttl * 1000))
-                    )
+                await run_script(
+                    self._client, COUNT, [name], [self._node, count, int(self._ttl * 1000)]
                 )
             else:
                 await _reply(self._client.hdel(name, self._node))
@@ -148,8 +142,8 @@ class SessionCounts:
         if not self._has_complained:
             self._has_complained = True
             logger.error(
-                "sessions of %r cannot be counted across processes (%s); more of it will not be "
-                "logged",
+                "sessions of %r cannot be counted across processes (%s); further errors of the "
+                "kind will not be logged",
                 key,
                 error,
             )

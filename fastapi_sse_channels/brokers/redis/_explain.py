@@ -37,7 +37,7 @@ UNAVAILABLE = (
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether something in our place was written by others."""
+    """Whether something under our names was written by others."""
     return isinstance(error, NotOursError) or str(error).startswith("WRONGTYPE")
 
 
@@ -66,7 +66,7 @@ def _verdict(error: BaseException, names: Names) -> str:
         (MovedError,): f"is part of a cluster ({text}); use RedisBroker.cluster(…)",
         (TimeoutError, RedisTimeoutError): "does not answer in time",
     }
-    # a command as long as ours is not even read from somebody unknown
+    # Redis does not even read a command as long as ours from a client that is not authenticated
     if isinstance(error, AuthenticationError) or "unauthenticated" in text:
         return f"refuses the password or user: {text}"
     if lacks_rights(error):

@@ -6,25 +6,26 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ._reader import Probe, Reader, Verbs
+from ._probe import Probe
+from ._reader import Reader, Verbs
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
 class LinkListener(Protocol):
-    """Who is told what a link hears."""
+    """What a link reports to."""
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
-        """Take an event; return what the link should wait for before the next one."""
+        """An event came; returns what the link should await before the next one."""
         ...
 
     def on_link_up(self, link: Link, *, is_first: bool) -> None:
-        """Hear that a connection listens; after the first, something may have been missed."""
+        """A connection listens; unless it is the first, events may have been missed."""
         ...
 
     def on_link_down(self, link: Link, error: BaseException) -> None:
-        """Hear that the connection was lost."""
+        """The connection was lost."""
         ...
 
 
@@ -58,7 +59,7 @@ class Link:
             shard: See the attribute.
             make_connection: Returns a connection that is not connected yet.
             publish: Sends a text to a channel, for the probe.
-            listener: Told what is heard.
+            listener: What the link reports to.
             pattern: Subscribed all the time, if given.
             verbs: Plain or sharded pub/sub.
             probe_channel: A channel of this server that nobody else uses.
@@ -104,16 +105,16 @@ class Link:
         self._probe.start()
 
     async def stop(self) -> None:
-        """Disconnect; who waits for the connection finds that there is none."""
+        """Disconnect; what waits for the connection goes on, and finds that there is none."""
         await self._probe.stop()
         await self._reader.stop()
         self.is_up.set()
 
     async def subscribe(self, channel: str) -> None:
-        """Listen to a channel, and wait until the server confirmed it.
+        """Listen to a channel, and wait until the server has confirmed it.
 
         Raises:
-            RedisError: There is no connection, or it was lost; the next one subscribes the channel.
+            RedisError: There is no connection, or it was lost; the next one listens to the channel.
         """
         await self._reader.subscribe(channel)
 

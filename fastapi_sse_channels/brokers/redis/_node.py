@@ -9,11 +9,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from redis.exceptions import (
     AuthenticationError,
-    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -21,15 +20,16 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..._log import Log, ResetReason, Retention
+from ..._log import Log, Retention
 from ..._position import Position, start_of
 from ..._wire import event_body
+from ._continuity import append_next, continues, has_reached, read_log
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message
 from ._explain import UNAVAILABLE, is_foreign, lacks_rights
 from ._link import Link
 from ._reader import PLAIN, SHARDED
-from ._scripts import HISTORY, PUBLISH, Script, history_call, parse_position, publish_call
+from ._scripts import HISTORY, PUBLISH, history_call, parse_position, publish_call, run_script
 from ._tasks import TimeLimit, end
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ _FORGOTTEN_SOON = Retention(1, 1, 1.0)
 class Followed:
     """One followed channel.
 
-    While the past is being read, what arrives waits in `arrived`; otherwise that is `None`.
+    Messages that come while the store is being read wait in `arrived`, which otherwise is `None`.
     """
 
     __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "shard", "syncing")
@@ -78,7 +78,7 @@ class Followed:
         self.syncing: asyncio.Task[None] | None = None
 
     def arrive(self, stored: Stored) -> None:
-        """Keep what cannot be appended yet; what is too much is looked for in the store."""
+        """Keep what cannot be appended yet; of too many, the rest is read from the store."""
         assert self.arrived is not None
         if len(self.arrived) < _MOST_ARRIVED:
             self.arrived.append(stored)
@@ -139,14 +139,14 @@ class Node:
         self._checking = asyncio.create_task(self._check_positions())
 
     async def _rehearse(self, seconds: float) -> None:
-        """Do once what will be done later, so that missing rights stop the start."""
+        """Do everything once that will be done later, so that missing rights prevent the start."""
         async with asyncio.timeout(seconds):
             while True:
                 try:
                     await self._renew_lease()
                     # every channel's key has colons, so this name is free
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, self.id)
-                    # which drops the first
+                    # twice, for the second drops the first
                     await self.publish("start", _REHEARSAL, _FORGOTTEN_SOON, None)
                     client = self._connector.client
                     await self._limited(client.delete(self._names.log("start")))
@@ -157,7 +157,7 @@ class Node:
                 except ResponseError as error:
                     if lacks_rights(error):
                         raise
-                    # full, or unable to save: that may pass, and what is stored can be read
+                    # full, or unable to save: this may pass, and what is stored can be read
                     logger.warning("Redis takes no events at present: %s", error)
                 except (RedisConnectionError, RedisTimeoutError, OSError):
                     # loading, or failing over
@@ -188,12 +188,14 @@ class Node:
         """Run `publish.lua`."""
         verb = "SPUBLISH" if self._connector.is_sharded else "PUBLISH"
         call = publish_call(self._names, key, body, retention, idempotency_key, verb)
-        return parse_position(await self._run_script(PUBLISH, *call))
+        return parse_position(
+            await self._limited(run_script(self._connector.client, PUBLISH, *call))
+        )
 
     async def look(self, key: str, since: int, retention: Retention) -> Look:
         """Run `history.lua`."""
         call = history_call(self._names, key, since, retention)
-        return parse_look(await self._run_script(HISTORY, *call))
+        return parse_look(await self._limited(run_script(self._connector.client, HISTORY, *call)))
 
     async def read(self, key: str, retention: Retention) -> Log:
         """Read all that is stored of a channel."""
@@ -243,7 +245,7 @@ class Node:
             return None
         if followed.arrived is not None:
             followed.arrive(stored)
-        elif not _append(followed.log, stored):
+        elif not append_next(followed.log, stored):
             self._sync(followed)
         elif followed.notify():
             return _until_shown(followed)
@@ -277,7 +279,7 @@ class Node:
     def _link(self, shard: str) -> Link:
         link = self._links.get(shard)
         if link is None:
-            # redis-py heard of another server before a link was lost
+            # redis-py learnt of another server before a link was lost
             link = self._links[shard] = self._new_link(shard)
             link.start_in_background()
             self._look_for_slots()
@@ -355,7 +357,7 @@ class Node:
     async def _repair(self, followed: Followed) -> None:
         while followed.arrived is not None:
             try:
-                # not in one of the few places: a server that is away would hold up the others
+                # before taking a place: a server that is away must not hold up what others serve
                 await self._link(followed.shard).is_up.wait()
                 async with self._syncs:
                     await self._subscribe(followed)
@@ -376,7 +378,7 @@ class Node:
         await self._bring_up(followed)
         agree = True
         while agree and followed.arrived:
-            agree = _append(followed.log, followed.arrived.popleft())
+            agree = append_next(followed.log, followed.arrived.popleft())
             await _show(followed)
         followed.arrived = None
         return agree and not followed.is_outdated
@@ -386,7 +388,7 @@ class Node:
         log = followed.log
         while True:
             look = await self._look_at(followed, log.top.offset)
-            if not _continues(log, look):
+            if not continues(log, look):
                 first = look if log.top.offset == 0 else None
                 log.become(
                     await read_log(
@@ -403,7 +405,7 @@ class Node:
                 return
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
-        # published before the look, so this one or the next has them
+        # they were stored before this look, which therefore has them, or the next one
         followed.arrived = deque()
         followed.is_outdated = False
         look = await self.look(followed.key, since, followed.retention)
@@ -425,7 +427,7 @@ class Node:
                     continue
                 if look.top != followed.log.top:
                     await asyncio.sleep(_ON_ITS_WAY)
-                    if not _has_reached(followed.log, look.top):
+                    if not has_reached(followed.log, look.top):
                         self._sync(followed)
             if not self._followed:
                 await asyncio.sleep(self._check_interval)
@@ -448,8 +450,8 @@ class Node:
             except OutOfMemoryError:
                 logger.debug("the lease cannot be written", exc_info=True)
         if not (is_kept and self._lease_was_kept):
-            # flushed, or expired while this process was stopped: the counts are gone too. And again
-            # the next time, for who saw no lease may only now delete them.
+            # flushed, or expired while this process was stopped: the counts may be gone too. And
+            # again at the next renewal, for a node that saw no lease may delete them only now.
             self.counts.rewrite()
         self._lease_was_kept = is_kept
 
@@ -469,88 +471,9 @@ class Node:
                 what,
             )
 
-    async def _run_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        return await self._limited(self._run_now(script, keys, arguments))
-
-    async def _run_now(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        client = self._connector.client
-        try:
-            return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-        except NoScriptError:  # the server restarted: nothing was run
-            return await client.eval(script.text, len(keys), *keys, *arguments)
-
-
-def _append(log: Log, stored: Stored) -> bool:
-    """Append an entry if it is the next one.
-
-    Returns:
-        Whether the log and the store still agree.
-    """
-    top = log.top
-    position = stored.position
-    if position.epoch != top.epoch:
-        return False
-    if position.offset == top.offset + 1 and stored.previous == top.nonce:
-        log.append(stored.body, position.nonce, time.monotonic())
-        return True
-    # seen before, and proven to be the same entry; an offset used again is not
-    return position.offset <= top.offset and log.gap(position) is None
-
-
-def _continues(log: Log, look: Look) -> bool:
-    """Whether what was read after the log's top follows it without a hole."""
-    if look.top.epoch != log.epoch:
-        return False
-    if not look.entries:
-        return look.top == log.top
-    first = look.entries[0][0]
-    return first.position.offset == log.top.offset + 1 and first.previous == log.top.nonce
-
-
-def _has_reached(log: Log, top: Position) -> bool:
-    """Whether the log holds this very position, or has held it."""
-    gap = log.gap(top)
-    return gap is None or gap.reason in {"trimmed", "expired"}
-
-
-def _floor(look: Look) -> Position:
-    if not look.entries:
-        return look.top
-    oldest = look.entries[0][0]
-    return Position(look.top.epoch, oldest.position.offset - 1, oldest.previous)
-
-
-def _why_earlier_is_gone(look: Look) -> ResetReason:
-    # Redis drops a log as a whole when it is too old, and entry by entry when there are too many
-    return "trimmed" if look.entries else "expired"
-
-
-async def read_log(
-    retention: Retention, look_at: Callable[[int], Awaitable[Look]], first: Look | None = None
-) -> Log:
-    """Make a log of what the store holds, piece by piece.
-
-    A piece that does not follow the one before starts the log over: the store dropped what was
-    between them, or began a new epoch.
-    """
-    log = Log(retention, start_of("none"))
-    look = first or await look_at(0)
-    while True:
-        if not _continues(log, look):
-            log.restart(_floor(look), before=_why_earlier_is_gone(look))
-        now = time.monotonic()
-        for stored, age in look.entries:
-            log.append(stored.body, stored.position.nonce, now - age)
-        log.expire(now)
-        if look.is_last:
-            return log
-        look = await look_at(look.read)
-        if look.top.epoch != log.epoch:
-            look = await look_at(0)
-
 
 async def _show(followed: Followed) -> None:
-    # while a channel is only beginning to be followed, it has no readers
+    # a channel that is only beginning to be followed has no readers
     if followed.syncing is not None and followed.notify():
         await _until_shown(followed)
 

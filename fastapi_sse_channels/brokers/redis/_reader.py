@@ -1,16 +1,14 @@
-"""The one connection on which a process hears of events.
+"""The one connection on which a process receives events.
 
-redis-py's own pub/sub object reconnects without telling, never notices a server that hangs, and
-can spin for ever on a socket that timed out (measured with 8.1). So this reader works on a plain
-connection: every connection is new, and whoever listens is told of each.
+redis-py's own pub/sub object reconnects silently, never notices a server that hangs, and can spin
+for ever on a socket that timed out (measured with 8.1). So this reader works on plain connections:
+it never reuses one, and reports each new one to its listener.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from itertools import chain
@@ -33,6 +31,16 @@ logger = logging.getLogger("fastapi_sse_channels")
 _ATTEMPT_INTERVAL = 0.25
 _ATTEMPT_TIMEOUT = 5.0
 _MAX_ATTEMPTS = 8
+
+_REFUSALS = (AuthenticationError, NoPermissionError)
+# what may pass while a server starts or fails over
+_TRANSIENT: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    RuntimeError,
+    RedisConnectionError,
+    RedisTimeoutError,
+)
 
 # Messages are handled in batches; in between, the event loop serves the streams.
 _MESSAGES_PER_TURN = 64
@@ -65,18 +73,18 @@ class Listening(NamedTuple):
 
 
 class Listener(Protocol):
-    """Who is told what the reader hears."""
+    """What a reader reports to."""
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
-        """Take a message; return what the reader should wait for before the next one."""
+        """A message came; returns what the reader should await before the next one."""
         ...
 
     def on_connected(self) -> None:
-        """Hear that a new connection listens; anything before may have been missed."""
+        """A new connection listens; anything before may have been missed."""
         ...
 
     def on_disconnected(self, error: BaseException) -> None:
-        """Hear that the connection was lost."""
+        """The connection was lost."""
         ...
 
 
@@ -96,7 +104,7 @@ class Reader:
 
         Args:
             make_connection: Returns a connection that is not connected yet.
-            listener: Told what is heard.
+            listener: What the reader reports to.
             patterns: Subscribed for as long as the reader runs.
             channels: Likewise; more can be added with `subscribe`.
             verbs: Plain or sharded pub/sub.
@@ -106,7 +114,7 @@ class Reader:
         self._patterns = tuple(patterns)
         self._channels = dict.fromkeys(channels)
         self._verbs = verbs
-        # a channel may be let go again before the first answer is here
+        # how often each channel was unsubscribed without an answer yet
         self._let_go: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # the server answers in order: the first answer is the first subscriber's
@@ -151,10 +159,10 @@ class Reader:
             self._reading.cancel()
 
     async def subscribe(self, channel: str) -> None:
-        """Listen to one more channel, and wait until the server confirmed it.
+        """Listen to one more channel, and wait until the server has confirmed it.
 
         Raises:
-            RedisError: The connection is down; once it is back, the channel is subscribed.
+            RedisError: The connection is down; the next one listens to the channel too.
         """
         self._channels[channel] = None
         await self._confirmed(self._verbs.subscribe, channel)
@@ -337,77 +345,6 @@ class Reader:
             # messages before the last confirmation are found again in the history
 
 
-_REFUSALS = (AuthenticationError, NoPermissionError)
-_TRANSIENT: tuple[type[BaseException], ...] = (
-    OSError,
-    TimeoutError,
-    RuntimeError,
-    RedisConnectionError,
-    RedisTimeoutError,
-)
-
-
-class Probe:
-    """Notices a server that no longer answers, by talking to itself through it.
-
-    A hung server keeps its connections open and says nothing, which no time-out on an idle
-    pub/sub connection can tell from silence.
-    """
-
-    def __init__(
-        self,
-        publish: Callable[[str], Awaitable[object]],
-        on_miss: Callable[[int], Awaitable[None]],
-        *,
-        interval: float,
-    ) -> None:
-        """Prepare a probe; `interval` is in seconds, and a miss takes as long."""
-        self._publish = publish
-        self._on_miss = on_miss
-        self._interval = interval
-        self._token = ""
-        self._heard = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.misses = 0
-
-    def start(self) -> None:
-        """Begin to probe."""
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop probing."""
-        await end(self._task)
-
-    def heard(self, payload: bytes) -> None:
-        """Take what the reader heard on the probe's channel."""
-        if payload == self._token.encode():
-            self._heard.set()
-
-    async def _run(self) -> None:
-        while True:
-            began = time.monotonic()
-            if await self._echoes():
-                self.misses = 0
-                await asyncio.sleep(self._interval)
-            else:
-                self.misses += 1
-                await self._on_miss(self.misses)
-                await asyncio.sleep(max(0.0, began + self._interval - time.monotonic()))
-
-    async def _echoes(self) -> bool:
-        self._heard.clear()
-        self._token = secrets.token_hex(8)
-        try:
-            async with asyncio.timeout(self._interval):
-                await self._publish(self._token)
-                await self._heard.wait()
-        except Exception:
-            # whatever it is: a probe that ended would never notice anything again
-            logger.debug("the probe failed", exc_info=True)
-            return False
-        return True
-
-
 def _drop_result(attempt: asyncio.Task[Listening]) -> None:
     # two attempts may succeed in the same turn
     if not attempt.cancelled() and attempt.exception() is None:
@@ -423,7 +360,7 @@ def _shortest_way_to_read(connection: AbstractConnection) -> Callable[[], Awaita
     """Return the connection's parser, or the connection itself where it has none to show.
 
     What lies between them, time limits and health checks that are off here, costs more than all
-    that is done with a message (read in redis-py 8.1, and measured).
+    the handling of a message (read in redis-py 8.1, and measured).
     """
     parser = getattr(connection, "_parser", None)
     read: Callable[[], Awaitable[Any]] = getattr(parser, "read_response", connection.read_response)

@@ -6,10 +6,15 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import NoScriptError
+
 from ..._position import new_epoch, new_nonce
+from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..._log import Retention
     from ..._position import Position
     from ._names import Names
@@ -35,8 +40,9 @@ class Script:
 
 PUBLISH = Script("publish.lua")
 HISTORY = Script("history.lua")
+COUNT = Script("count.lua")
 
-RECEIPT_TTL_MS = 300_000
+_RECEIPT_TTL_MS = int(IDEMPOTENCY_WINDOW * 1000)
 # Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
 POSITION_TTL_MS = 30 * 24 * 3_600_000
 # Redis refuses what overflows its clock, and `history_ttl` may be infinite.
@@ -46,6 +52,16 @@ EMPTY_POSITION_TTL_MS = 3_600_000
 # What a look returns is parsed in one go, which must not keep the event loop from the streams.
 PIECE_ENTRIES = 512
 _PIECE_BYTES = 1024 * 1024
+
+
+async def run_script(
+    client: Any, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]
+) -> Any:
+    """Run a script, which the server keeps from the first time on."""
+    try:
+        return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+    except NoScriptError:  # not known to the server, so nothing was run
+        return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
 def publish_call(  # noqa: PLR0917  # the one call of the script
@@ -70,7 +86,7 @@ def publish_call(  # noqa: PLR0917  # the one call of the script
         retention.max_bytes,
         max(1, _ms(retention.ttl)),
         max(POSITION_TTL_MS, _ms(retention.ttl * 2)),
-        RECEIPT_TTL_MS,
+        _RECEIPT_TTL_MS,
     ]
 
 

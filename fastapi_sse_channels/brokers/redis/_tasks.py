@@ -1,4 +1,4 @@
-"""Ending tasks that talk to Redis, at any time and in time."""
+"""Tasks that talk to Redis: a time limit that holds, and an end that comes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ async def end(task: asyncio.Task[T] | None) -> None:
 
 
 class TimeLimit:
-    """Awaits commands for so long and no longer.
+    """Awaits each command for a limited time.
 
     `asyncio.timeout` depends on the one cancellation that it sends; where redis-py loses that
-    (see `end`), the command goes on for as long again. Here the caller is told in time, and what
-    cannot be cancelled ends by itself.
+    (see `end`), the command goes on for as long again. Here the caller gets its error in time, and
+    a command that cannot be cancelled ends by itself.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -91,7 +91,7 @@ async def test_bytes_are_those_of_the_application(server, make_publisher, start_
     assert entry.frame.startswith(f"id: {event_id}\ndata: ".encode())
 
 
-def test_threads_share_one(server, make_publisher):
+def test_threads_may_share_a_publisher(server, make_publisher):
     publisher = make_publisher()
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda n: publisher.publish("1", Note(text=str(n))), range(200)))

@@ -90,18 +90,18 @@ class TestStarting:
         with pytest.raises(BrokerNotStartedError):
             await publish(broker)
 
-    async def test_nobody_listens(self, unused_ports):
+    async def test_address_where_nobody_listens_is_named(self, unused_ports):
         [port] = unused_ports(1)
         broker = RedisBroker(f"redis://127.0.0.1:{port}", start_timeout=0.5)
 
         await self.refused(broker, rf"^Redis at 127.0.0.1:{port} cannot be used: Error 111 connect")
 
-    async def test_host_that_does_not_exist(self):
+    async def test_host_that_does_not_exist_is_named(self):
         broker = RedisBroker("redis://no-such-host.invalid", start_timeout=2)
 
         await self.refused(broker, r"^Redis at no-such-host.invalid:6379 cannot be used: Error")
 
-    async def test_server_that_hangs(self, server):
+    async def test_server_that_hangs_is_given_up_in_time(self, server):
         server.pause()
         broker = RedisBroker(server.url, start_timeout=0.5)
 
@@ -109,25 +109,25 @@ class TestStarting:
         server.go_on()
 
     @pytest.mark.parametrize("url", ["//", "//:wrong@", "//nobody:wrong@"])
-    async def test_wrong_password(self, server, url):
+    async def test_wrong_password_is_told_from_an_outage(self, server, url):
         server.client.config_set("requirepass", "secret")
         broker = RedisBroker(server.url.replace("//", url))
 
         await self.refused(broker, r"refuses the password or user: (Auth|WRONGPASS|invalid|user)")
 
-    async def test_something_that_is_not_redis(self, unused_ports):
+    async def test_something_that_is_not_redis_is_refused(self, unused_ports):
         [port] = unused_ports(1)
         async with await asyncio.start_server(answer_http, "127.0.0.1", port):
             broker = RedisBroker(f"redis://127.0.0.1:{port}", start_timeout=0.5)
 
             await self.refused(broker, "cannot be used: ")
 
-    async def test_replica(self, server):
+    async def test_replica_is_refused(self, server):
         server.client.replicaof("127.0.0.1", 1)
 
         await self.refused(RedisBroker(server.url), "is a replica, or was demoted to one")
 
-    async def test_no_cluster(self, server):
+    async def test_server_that_is_no_cluster_is_refused(self, server):
         await self.refused(RedisBroker.cluster(server.url), "cannot be used: .*[Cc]luster")
 
     @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestStarting:
         ids=" ".join,
     )
     @pytest.mark.parametrize("follow", ["pattern", "channel"])
-    async def test_missing_right(self, server, missing, follow):
+    async def test_missing_right_comes_with_the_grant_that_mends_it(self, server, missing, follow):
         grant(server, *Names("sse").rights.split(), *missing)
         broker = RedisBroker(as_user(server), follow=follow)
 

@@ -36,8 +36,8 @@ def entry(offset, *, part=0, **changes):
     return b"%d-%d" % (offset, part), [each for pair in fields.items() for each in pair]
 
 
-def look(*entries, epoch=b"abc", top=5, nonce=b"n5", now=b"100000"):
-    return parse_look([epoch, top, nonce, now, list(entries), top])
+def look(*entries, epoch=b"abc", top=5, nonce=b"n5", now=b"100000", read=None):
+    return parse_look([epoch, top, nonce, now, list(entries), top if read is None else read])
 
 
 def test_look_is_parsed():
@@ -49,6 +49,21 @@ def test_look_is_parsed():
         (5, "n4", 10.0),
     ]
     assert found.damage is None
+    assert found.is_last
+
+
+def test_piece_of_a_log_ends_below_the_top():
+    found = look(entry(2), entry(3), read=3)
+
+    assert [stored.position.offset for stored, _ in found.entries] == [2, 3]
+    assert found.damage is None
+    assert not found.is_last
+
+
+def test_entry_of_a_clock_that_went_back_has_no_age():
+    [(_, age)] = look(entry(5, t=b"100001")).entries
+
+    assert age == 0
 
 
 @pytest.mark.parametrize(
@@ -76,16 +91,25 @@ def test_what_others_added_between_our_entries_is_left_out(poison):
     "entries",
     [
         [entry(3), entry(5)],
+        [entry(3), entry(5, p=b"n3")],
         [entry(3), entry(4, n=b"other"), entry(5)],
         [entry(3), entry(4, d=b"data: a\rid: 1\n\n"), entry(5)],
     ],
-    ids=["missing", "broken chain", "overwritten"],
+    ids=["missing", "skipped", "broken chain", "overwritten"],
 )
 def test_only_what_ends_at_the_top_without_a_hole_is_returned(entries):
     found = look(*entries)
 
     assert [stored.position.offset for stored, _ in found.entries] == [5]
     assert found.damage is not None
+
+
+@pytest.mark.parametrize("nonce", [{"n": b"a\nid: 1"}, {"p": b"a\nid: 1"}], ids=["own", "previous"])
+def test_nonce_that_would_break_a_line_on_the_wire_is_left_out(nonce):
+    found = look(entry(3, **nonce), read=3)
+
+    assert found.entries == ()
+    assert "is not an event" in (found.damage or "")
 
 
 @pytest.mark.parametrize("entries", [[entry(4)], [entry(5, n=b"other")]])

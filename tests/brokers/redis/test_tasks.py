@@ -15,9 +15,11 @@ class Deaf:
 
     def __init__(self, lost: int) -> None:
         self.lost = lost
+        self.has_begun = False
         self.is_over = False
 
     async def __call__(self) -> None:
+        self.has_begun = True
         for _ in range(self.lost + 1):
             try:
                 await asyncio.sleep(3)
@@ -54,11 +56,11 @@ async def test_caller_is_told_in_time_although_the_command_goes_on():
     assert command.is_over
 
 
-async def test_command_is_cancelled_with_its_caller():
+async def test_command_is_cancelled_with_its_caller(eventually):
     command = Deaf(lost=0)
     limit = TimeLimit(60)
     caller = asyncio.ensure_future(limit(command()))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: command.has_begun)
 
     caller.cancel()
     await asyncio.wait([caller])

@@ -110,6 +110,8 @@ describe("different streams", () => {
     ["users", { user: "1" }, { user: "2" }],
     ["a user and none", { user: "1" }, {}],
     ["headers", { headers: { a: "1" } }, { headers: { a: "2" } }],
+    ["headers of one user", { user: "1", headers: { a: "1" } }, { user: "1", headers: { a: "2" } }],
+    ["headers and none, of one user", { user: "1", headers: { a: "1" } }, { user: "1" }],
     ["header functions", { headers: () => ({}) }, { headers: () => ({}) }],
     ["credentials", { credentials: "include" }, {}],
     ["first ids", { lastEventId: "c1" }, {}],

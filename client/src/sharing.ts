@@ -1,3 +1,4 @@
+import { fixedHeaders } from "./headers.js";
 import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
 import type { SharingOptions } from "./types.js";
 
@@ -72,10 +73,10 @@ function forget(key: string, shared: Shared): void {
 
 function keyOf(config: StreamConfig, open: typeof openStream): string {
   const { fetch, clock, random, user, headers, continues: _, ...plain } = config;
-  const sender =
-    user ?? (typeof headers === "function" ? identity(headers) : [...new Headers(headers)]);
-  const functions = [open, fetch, clock, random].map(identity);
-  return JSON.stringify([plain, typeof user, sender, functions]);
+  const functions: object[] = [open, fetch, clock, random];
+  // whom a function asks for is only known where the caller says so
+  if (typeof headers === "function" && user === undefined) functions.push(headers);
+  return JSON.stringify([plain, user, fixedHeaders(headers), functions.map(identity)]);
 }
 
 const identities = new WeakMap<object, number>();

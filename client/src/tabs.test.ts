@@ -129,6 +129,17 @@ describe("tabs of two users", () => {
     await until(() => expect(server.visits).toHaveLength(2));
   });
 
+  it("have one with each of its headers, though the user is the same", async () => {
+    const server = await serve(stream(open()));
+    const tenants = ["1", "1", "2"].map((tenant) =>
+      record(server.origin, { headers: { "X-Tenant": tenant } }),
+    );
+    await until(() => {
+      for (const { connection } of tenants) expect(connection.status.state).toBe("open");
+    });
+    expect(server.visits.map(({ headers }) => headers["x-tenant"]).sort()).toEqual(["1", "2"]);
+  });
+
   it("are impossible without a user", () => {
     const options = { share: tabs } as unknown as ConnectOptions<unknown>;
     expect(() => connect("http://server.test/", options)).toThrow(TypeError);
@@ -137,7 +148,7 @@ describe("tabs of two users", () => {
 
 describe("a following tab", () => {
   const name = (url: string) =>
-    "fastapi-sse-channels " + JSON.stringify([url, "same-origin", "ada"]);
+    "fastapi-sse-channels " + JSON.stringify([url, "same-origin", "ada", []]);
 
   /** A tab that follows a leader played by the test. */
   async function following() {
@@ -279,7 +290,8 @@ describe("a following tab", () => {
 describe("a leading tab", () => {
   /** Greets in the name of other tabs, and tells what they are answered. */
   async function answers(server: { origin: string }, ...ids: string[]): Promise<any[]> {
-    const name = "fastapi-sse-channels " + JSON.stringify([`${server.origin}/`, "same-origin", "ada"]);
+    const shared = [`${server.origin}/`, "same-origin", "ada", []];
+    const name = "fastapi-sse-channels " + JSON.stringify(shared);
     const channel = new BroadcastChannel(name);
     const heard: any[] = [];
     channel.onmessage = ({ data }: MessageEvent) => heard.push(data);

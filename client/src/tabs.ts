@@ -1,3 +1,4 @@
+import { fixedHeaders } from "./headers.js";
 import { watchPage } from "./page.js";
 import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
 import type { EventMeta, ResetReason, Status } from "./types.js";
@@ -50,7 +51,9 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   const { navigator, BroadcastChannel } = globalThis;
   if (!navigator?.locks || !BroadcastChannel) return openStream(config, listener);
 
-  const name = "fastapi-sse-channels " + JSON.stringify([config.url, config.credentials, config.user]);
+  const { url, credentials, user, headers } = config;
+  const equal = JSON.stringify([url, credentials, user, fixedHeaders(headers)]);
+  const name = `fastapi-sse-channels ${equal}`;
   const told = new Map<string, Told>();
   let status: Status = { state: "connecting" };
   let lastEventId = config.lastEventId;

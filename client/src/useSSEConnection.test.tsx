@@ -92,9 +92,10 @@ describe("useSSEConnection", () => {
     expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
   });
 
-  it("connects anew with other headers, not with equal ones", async () => {
+  it.each([undefined, "ada"])("connects anew with other headers, for user %s", async (user) => {
     const server = await serve(stream(open(), event("c1", 1)));
-    const props = (tenant: string) => ({ endpoint: server.origin, headers: { "X-Tenant": tenant } });
+    const headers = (tenant: string) => ({ "X-Tenant": tenant });
+    const props = (tenant: string) => ({ endpoint: server.origin, headers: headers(tenant), user });
     const { result, rerender } = render(connection, props("1"));
     await until(() => expect(result.current.connected).toBe(true));
     rerender(props("1"));

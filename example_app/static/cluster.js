@@ -12,13 +12,12 @@ export function address(path) {
   return new URL(path, origin);
 }
 
-// Move on to the next node; false where there is no other.
+// Move on to the next node, where there is another.
 export function goElsewhere() {
   const origins = Object.values(nodes);
-  if (origins.length < 2) return false;
+  if (origins.length < 2) return;
   left ??= nameOf(origin);
   origin = origins[(origins.indexOf(origin) + 1) % origins.length];
-  return true;
 }
 
 // Tell where the stream goes on, and whether the server has proven that nothing is missing.

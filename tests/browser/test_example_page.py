@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -25,6 +27,23 @@ async def two_windows(server, open_page) -> list[Page]:
 async def comment(window: Page, text: str) -> None:
     await window.locator("#text").fill(text)
     await window.get_by_role("button", name="Post").click()
+
+
+async def test_page_reads_its_stream_with_the_module_of_the_wheel(serve_example, open_page):
+    server = serve_example()
+    page = await open_page("about:blank")
+    requests = []
+    page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # needs attributes
+    async with page.expect_response("**/client.js") as served:
+        await page.goto(f"{server.url}/{PAGE}")
+    await expect(page.locator("#connection")).to_have_text("live")
+
+    module = await served.value
+    assert re.search(r"/sse-channels/[0-9a-f]{16}/client\.js$", module.url)
+    assert module.headers["cache-control"] == "public, max-age=31536000, immutable"
+    kinds = [each.resource_type for each in requests if each.url.endswith("/events")]
+    # the browser's own EventSource would be of the type "eventsource"
+    assert kinds == ["fetch"]
 
 
 async def test_comment_posted_in_one_window_appears_in_both(serve_example, open_page):

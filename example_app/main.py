@@ -83,6 +83,6 @@ async def list_discussions() -> dict[str, str]:
     return TITLES
 
 
-@app.get("/discussions/{discussion_id}")  # noqa: FAST003  # DiscussionId takes it
+@app.get("/discussions/{discussion_id}")  # DiscussionId takes it
 async def page(_exists: DiscussionId, client: Annotated[str, Depends(client_url)]) -> HTMLResponse:
     return HTMLResponse(PAGE.replace("CLIENT_URL", client))

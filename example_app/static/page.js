@@ -83,12 +83,14 @@ function addItem({ id, author, text, posted_at }) {
 
 function showVotes(item, counts) {
   for (const button of item.querySelectorAll(".vote")) {
-    const output = button.querySelector("output");
-    const count = counts[button.dataset.direction];
+    const shown = button.querySelector(".count");
+    const { direction } = button.dataset;
+    const count = counts[direction];
     // counts only grow, so a smaller one is older than what is shown
-    if (count <= Number(output.value)) continue;
-    output.value = count;
-    output.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
+    if (count <= Number(shown.textContent)) continue;
+    shown.textContent = count;
+    button.setAttribute("aria-label", `Vote ${direction}, ${count} so far`);
+    shown.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
   }
 }
 

@@ -64,7 +64,33 @@ async def test_vote_in_one_window_counts_in_both(serve_example, open_page):
     await windows[0].get_by_role("button", name="Vote down").click()
 
     for window in windows:
-        await expect(window.locator(".vote output")).to_have_text(["1", "1"])
+        await expect(window.locator(".vote .count")).to_have_text(["1", "1"])
+
+
+async def test_votes_are_told_to_who_cannot_see_them_when_asked_for(serve_example, open_page):
+    page, _ = await two_windows(serve_example(), open_page)
+    await comment(page, "vote for me")
+    await page.get_by_role("button", name="Vote up").click()
+
+    await expect(page.get_by_role("button", name="Vote up, 1 so far")).to_have_count(1)
+    # new comments are read out as they come; votes, and the ages of comments, are not
+    comments = page.get_by_role("list", name="Comments")
+    await expect(comments).to_have_attribute("aria-relevant", "additions")
+    await expect(comments.locator("output, [role=status]")).to_have_count(0)
+
+
+async def test_focus_that_goes_back_is_not_hidden_by_the_header(serve_example, open_page):
+    page, _ = await two_windows(serve_example(), open_page)
+    await page.set_viewport_size({"width": 320, "height": 500})
+    for number in range(6):
+        await comment(page, f"comment {number}")
+        await expect(page.locator(".comment")).to_have_count(number + 1)
+    buttons = page.get_by_role("button")
+    await buttons.last.focus()
+    for _ in range(await buttons.count() - 1):
+        await page.keyboard.press("Shift+Tab")
+        top = await page.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert top >= await page.evaluate("document.querySelector('header').offsetHeight")
 
 
 async def test_viewers_are_counted_down_when_a_window_closes(serve_example, open_page):

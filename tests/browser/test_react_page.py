@@ -153,6 +153,50 @@ async def test_restart_heals_what_no_event_tells(serve_example, open_page):
     await expect(window.comments.first).to_have_text("After")
 
 
+async def test_keyboard_reaches_everything_and_shows_where_it_is(serve_example, open_page):
+    server = serve_example()
+    [window] = await open_windows(server, open_page, 1)
+    await window.comment("Ann", "Hello")
+    await expect(window.comments).to_have_count(1)
+    # posting has not taken the focus away from the button
+    await expect(window.page.get_by_role("button", name="Post")).to_be_focused()
+
+    await window.page.keyboard.press("Tab")
+    await window.page.keyboard.press("Enter")
+    await expect(window.page.get_by_role("button", name="Vote up, 1 so far")).to_be_focused()
+
+    # a field of the form is shown by the ring around the whole
+    is_shown = """() => [document.activeElement, document.activeElement.closest("form")].some(
+        (element) => element && (getComputedStyle(element).outlineStyle !== "none"
+                                 || getComputedStyle(element).boxShadow !== "none"))"""
+    stops = window.page.locator("a, button, input, textarea")
+    await stops.first.focus()
+    for number in range(await stops.count()):
+        await expect(stops.nth(number)).to_be_focused()
+        assert await window.page.evaluate(is_shown), await stops.nth(number).evaluate(
+            "x => x.outerHTML"
+        )
+        await window.page.keyboard.press("Tab")
+
+
+async def test_what_the_server_does_not_hear_is_said(serve_example, open_page):
+    server = serve_example()
+    [window] = await open_windows(server, open_page, 1)
+    await window.comment("Ann", "Hello")
+    await expect(window.comments).to_have_count(1)
+    await asyncio.to_thread(server.kill)
+
+    await window.votes("up").click()
+    await expect(window.page.get_by_role("listitem").get_by_role("alert")).to_have_text(
+        "That did not reach the server. Try again."
+    )
+    await window.comment("Ann", "Lost")
+    await expect(window.page.locator("form").get_by_role("alert")).to_have_text(
+        "That did not reach the server. Try again."
+    )
+    await expect(window.page.get_by_label("Comment", exact=True)).to_have_value("Lost")
+
+
 def test_lock_file_names_versions_and_no_registry():
     lock = (REACT / "package-lock.json").read_text()
 

@@ -32,7 +32,7 @@ export function Comments({ discussionId, live }: LiveProps) {
 
   if (data?.length === 0) return <p id="empty">Nobody has said anything yet.</p>;
   return (
-    <ol id="comments" aria-label="Comments" aria-live="polite">
+    <ol id="comments" aria-label="Comments" aria-live="polite" aria-relevant="additions">
       {data?.toReversed().map((comment) => (
         <CommentItem key={comment.id} discussionId={discussionId} comment={comment} />
       ))}

@@ -1,6 +1,6 @@
 import { fixedHeaders } from "./headers.js";
 import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
-import type { SharingOptions } from "./types.js";
+import type { Sharing, SharingOptions } from "./types.js";
 
 export type Share = NonNullable<SharingOptions["share"]>;
 
@@ -30,7 +30,7 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
     const stream = openStream(config, listener);
     return { stream, release: stream.close };
   }
-  const open = share === "page" ? openStream : share;
+  const open: Sharing = share === "page" ? openStream : share;
   const key = keyOf(config, open);
   const shared = streams.get(key) ?? openShared(config, key, open);
   shared.listeners.add(listener);
@@ -47,7 +47,7 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
   };
 }
 
-function openShared(config: StreamConfig, key: string, open: typeof openStream): Shared {
+function openShared(config: StreamConfig, key: string, open: Sharing): Shared {
   const listeners = new Set<Listener>();
   // copied, so that a reader who joins from a callback does not get that call as well
   const tell = (call: (listener: Listener) => void) => [...listeners].forEach(call);
@@ -71,7 +71,7 @@ function forget(key: string, shared: Shared): void {
   if (streams.get(key) === shared) streams.delete(key);
 }
 
-function keyOf(config: StreamConfig, open: typeof openStream): string {
+function keyOf(config: StreamConfig, open: Sharing): string {
   const { fetch, clock, random, user, headers, continues: _, ...plain } = config;
   const functions: object[] = [open, fetch, clock, random];
   // whom a function asks for is only known where the caller says so

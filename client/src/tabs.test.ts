@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { createClock } from "../test/clock.js";
 import { createLocks } from "../test/locks.js";
 import { createPage } from "../test/page.js";
 import { record as recordInPage } from "../test/recorder.js";
@@ -91,6 +92,15 @@ describe("tabs of one user", () => {
       expect(two.connection.status).toEqual({ state: "closed", reason: "ended" });
     });
     expect(server.visits).toHaveLength(1);
+  });
+
+  it("are connected anew by one that is opened after the end", async () => {
+    const server = await serve(stream(open(), close("ended", false)), stream(open(), event("c1", 1)));
+    const one = record(server.origin);
+    await until(() => expect(one.connection.status.state).toBe("closed"));
+    const two = record(server.origin);
+    await until(() => expect(two.events).toEqual([1]));
+    expect(one.course).toEqual(["open", "closed:ended"]);
   });
 
   it("reconnect through the leading one", async () => {
@@ -200,6 +210,21 @@ describe("a following tab", () => {
     stop();
   });
 
+  it("wakes the leader when it is looked at", async () => {
+    const page = createPage();
+    const { heard, stop } = await following();
+    const { length } = heard;
+    page.visibility("hidden");
+    // the leader's own page hears of the network
+    page.online();
+    page.visibility("visible");
+    page.hide();
+    page.show(true);
+    const told = [{ kind: "wake" }, { kind: "hello", id: "" }];
+    await until(() => expect(heard.slice(length)).toEqual(told));
+    stop();
+  });
+
   describe("that comes back from the back/forward cache", () => {
     /** It has heard c1, and greets again. */
     async function returning() {
@@ -288,6 +313,31 @@ describe("a following tab", () => {
 });
 
 describe("a leading tab", () => {
+  /** Says something in the name of another tab. */
+  function say(server: { origin: string }, message: unknown) {
+    const shared = [`${server.origin}/`, "same-origin", "ada", []];
+    const channel = new BroadcastChannel("fastapi-sse-channels " + JSON.stringify(shared));
+    channel.postMessage(message);
+    channel.close();
+  }
+
+  it("comes back at once when another is looked at", async () => {
+    const server = await serve(status(503), stream(open(), event("c1", 1)));
+    const one = record(server.origin, { clock: createClock() });
+    await until(() => expect(one.course).toContain("waiting:http"));
+    say(server, { kind: "wake" });
+    await until(() => expect(one.events).toEqual([1]));
+  });
+
+  it("leaves an open stream alone when another is looked at", async () => {
+    const server = await serve(stream(open()), stream(open({ resumed: true })));
+    const one = record(server.origin);
+    await until(() => expect(one.course).toEqual(["open"]));
+    say(server, { kind: "wake" });
+    await answers(server, "");
+    expect(one.course).toEqual(["open"]);
+  });
+
   /** Greets in the name of other tabs, and tells what they are answered. */
   async function answers(server: { origin: string }, ...ids: string[]): Promise<any[]> {
     const shared = [`${server.origin}/`, "same-origin", "ada", []];

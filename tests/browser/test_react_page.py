@@ -135,7 +135,7 @@ async def test_restart_heals_what_no_event_tells(serve_example, open_page):
     await expect(window.comments).to_have_text(["Before"])
 
     await asyncio.to_thread(server.kill)
-    await expect(window.viewers).to_have_text("connecting…")
+    await expect(window.viewers).to_have_text("reconnecting…")
     # only the database knows of these: the event is published on the other node
     async with httpx2.AsyncClient(base_url=f"{other.url}/discussions/welcome") as http:
         response = await http.post("/comments", json={"author": "Bob", "text": "Meanwhile"})
@@ -151,6 +151,21 @@ async def test_restart_heals_what_no_event_tells(serve_example, open_page):
 
     await window.comment("Ann", "After")
     await expect(window.comments.first).to_have_text("After")
+
+
+async def test_title_tells_windows_apart(serve_example, open_page):
+    server = serve_example()
+    page = await open_page(f"{server.url}/react/?discussion=ideas")
+    await expect(page).to_have_title("Ideas · Live discussions")
+
+
+async def test_discussion_that_does_not_exist_is_not_connected_to_for_ever(
+    serve_example, open_page
+):
+    server = serve_example()
+    window = Window(await open_page(f"{server.url}/react/?discussion=none"))
+    await expect(window.viewers).to_have_text("ended")
+    await expect(window.page.get_by_role("heading")).to_have_text("There is no such discussion")
 
 
 async def test_keyboard_reaches_everything_and_shows_where_it_is(serve_example, open_page):

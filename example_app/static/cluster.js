@@ -48,8 +48,11 @@ function showNode(name, url) {
   kill.type = "button";
   kill.textContent = "Kill";
   kill.setAttribute("aria-label", `Kill node ${name}`);
-  // the answer never comes: the process dies before it could send one
-  kill.onclick = () => fetch(`${url}/node/kill`, { method: "POST" }).catch(look);
+  kill.onclick = () => {
+    if (item.dataset.state === "down") return;
+    // the answer never comes: the process dies before it could send one
+    fetch(`${url}/node/kill`, { method: "POST" }).catch(look);
+  };
   item.append(link, kill);
   element("nodes").append(item);
 }
@@ -59,8 +62,9 @@ async function look() {
     const url = nodes[item.dataset.name];
     const isUp = await state(url).then(() => true, () => false);
     item.dataset.state = isUp ? "up" : "down";
-    item.querySelector("button").disabled = !isUp;
-    item.toggleAttribute("aria-current", url === origin);
+    // not `disabled`, which would take the focus from who has just pressed it
+    item.querySelector("button").ariaDisabled = String(!isUp);
+    item.ariaCurrent = String(url === origin);
   }
 }
 

@@ -123,11 +123,17 @@ describe("tabs of one user", () => {
   });
 
   it("can be revived after a refusal", async () => {
+    const page = createPage();
     const server = await serve(status(401), stream(open(), event("c1", 1)));
     const one = record(server.origin);
     await until(() => expect(one.connection.status.state).toBe("closed"));
     one.connection.reconnect();
     await until(() => expect(one.events).toEqual([1]));
+
+    // and gives the lead away as before
+    page.hide();
+    const two = record(server.origin);
+    await until(() => expect(two.events).toEqual([1]));
   });
 });
 

@@ -79,6 +79,9 @@ async def open_windows(server, open_page, count: int) -> list[Window]:
 async def test_comment_of_one_window_appears_in_both(serve_example, open_page):
     server = serve_example()
     windows = await open_windows(server, open_page, 2)
+    # a live region is heard only if it was there before
+    live = windows[1].page.get_by_role("list", name="Comments")
+    await expect(live).to_have_attribute("aria-relevant", "additions")
 
     await windows[0].comment("Ann", "Hello <b>there</b>")
     for window in windows:

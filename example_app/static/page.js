@@ -81,6 +81,8 @@ function addItem({ id, author, text, posted_at }) {
   return item;
 }
 
+const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+
 function showVotes(item, counts) {
   for (const button of item.querySelectorAll(".vote")) {
     const shown = button.querySelector(".count");
@@ -90,7 +92,7 @@ function showVotes(item, counts) {
     if (count <= Number(shown.textContent)) continue;
     shown.textContent = count;
     button.setAttribute("aria-label", `Vote ${direction}, ${count} so far`);
-    shown.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
+    if (!stillness.matches) shown.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
   }
 }
 

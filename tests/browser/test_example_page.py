@@ -79,6 +79,26 @@ async def test_votes_are_told_to_who_cannot_see_them_when_asked_for(serve_exampl
     await expect(comments.locator("output, [role=status]")).to_have_count(0)
 
 
+@pytest.mark.parametrize("wish", ["reduce", "no-preference"])
+async def test_nothing_moves_for_who_does_not_want_it(serve_example, open_page, wish):
+    page, _ = await two_windows(serve_example(), open_page)
+    await page.emulate_media(reduced_motion=wish)
+    await page.evaluate(
+        """() => {
+            window.moved = []
+            Element.prototype.animate = () => moved.push("animate")
+            for (const name of ["animationstart", "transitionrun"])
+                addEventListener(name, () => moved.push(name))
+        }"""
+    )
+    await comment(page, "vote for me")
+    await page.get_by_role("button", name="Vote up").click()
+    await expect(page.get_by_role("button", name="Vote up, 1 so far")).to_have_count(1)
+
+    moved = await page.evaluate("moved")
+    assert moved == [] if wish == "reduce" else "animate" in moved
+
+
 async def test_focus_that_goes_back_is_not_hidden_by_the_header(serve_example, open_page):
     page, _ = await two_windows(serve_example(), open_page)
     await page.set_viewport_size({"width": 320, "height": 500})

@@ -1,9 +1,9 @@
 import type { RequestOptions } from "./types.js";
 
 /**
- * The headers that every request of a stream has, in one form for all that are equal. Those of a
- * function are not known before it is asked.
+ * What is known beforehand of the headers of a stream's requests, in one form for all that are
+ * equal: those that every request has, or that a function is asked.
  */
-export function fixedHeaders(headers: RequestOptions["headers"]): readonly [string, string][] {
-  return typeof headers === "function" ? [] : [...new Headers(headers)];
+export function knownHeaders(headers: RequestOptions["headers"]): unknown {
+  return typeof headers === "function" ? "asked" : [...new Headers(headers)];
 }

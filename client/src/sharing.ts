@@ -1,4 +1,4 @@
-import { fixedHeaders } from "./headers.js";
+import { knownHeaders } from "./headers.js";
 import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
 import type { Sharing, SharingOptions } from "./types.js";
 
@@ -12,7 +12,8 @@ export interface Lease {
 
 interface Shared {
   readonly stream: Stream;
-  readonly listeners: Set<Listener>;
+  /** Its readers, with the headers of each: functions, or all equal. */
+  readonly listeners: Map<Listener, StreamConfig["headers"]>;
   linger?: unknown;
 }
 
@@ -33,7 +34,7 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
   const open: Sharing = share === "page" ? openStream : share;
   const key = keyOf(config, open);
   const shared = streams.get(key) ?? openShared(config, key, open);
-  shared.listeners.add(listener);
+  shared.listeners.set(listener, config.headers);
   config.clock.clearTimeout(shared.linger);
   return {
     stream: shared.stream,
@@ -48,10 +49,16 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
 }
 
 function openShared(config: StreamConfig, key: string, open: Sharing): Shared {
-  const listeners = new Set<Listener>();
+  const listeners: Shared["listeners"] = new Map();
   // copied, so that a reader who joins from a callback does not get that call as well
-  const tell = (call: (listener: Listener) => void) => [...listeners].forEach(call);
-  const stream = open(config, {
+  const tell = (call: (listener: Listener) => void) => [...listeners.keys()].forEach(call);
+  // a function is that of a reader who is still there: who has left may know an old token only
+  let { headers } = config;
+  if (typeof headers === "function") {
+    const first = headers;
+    headers = () => (([...listeners.values()].at(-1) as typeof first) ?? first)();
+  }
+  const stream = open({ ...config, headers }, {
     event: (event, meta) => tell((listener) => listener.event(event, meta)),
     reset: (reason) => tell((listener) => listener.reset(reason)),
     error: (error) => tell((listener) => listener.error(error)),
@@ -76,7 +83,7 @@ function keyOf(config: StreamConfig, open: Sharing): string {
   const functions: object[] = [open, fetch, clock, random];
   // whom a function asks for is only known where the caller says so
   if (typeof headers === "function" && user === undefined) functions.push(headers);
-  return JSON.stringify([plain, user, fixedHeaders(headers), functions.map(identity)]);
+  return JSON.stringify([plain, user, knownHeaders(headers), functions.map(identity)]);
 }
 
 const identities = new WeakMap<object, number>();

@@ -1,4 +1,4 @@
-import { fixedHeaders } from "./headers.js";
+import { knownHeaders } from "./headers.js";
 import { watchPage } from "./page.js";
 import { openStream, type Listener, type OwnStream, type Stream, type StreamConfig } from "./stream.js";
 import type { EventMeta, ResetReason, Status } from "./types.js";
@@ -54,7 +54,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   if (!navigator?.locks || !BroadcastChannel) return openStream(config, listener);
 
   const { url, credentials, user, headers } = config;
-  const equal = JSON.stringify([url, credentials, user, fixedHeaders(headers)]);
+  const equal = JSON.stringify([url, credentials, user, knownHeaders(headers)]);
   const name = `fastapi-sse-channels ${equal}`;
   const told = new Map<string, Told>();
   let status: Status = { state: "connecting" };

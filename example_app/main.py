@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi import Depends, FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from fastapi_sse_channels import Channel, create_sse_router
+from fastapi_sse_channels import Channel, client_url, create_client_router, create_sse_router
 
 from . import comments, nodes
 from .channels import (
@@ -30,6 +31,7 @@ from .database import (
 )
 
 STATIC = Path(__file__).parent / "static"
+PAGE = (STATIC / "index.html").read_text(encoding="utf-8")
 
 
 async def discussion_channel(discussion_id: DiscussionId) -> Channel[DiscussionEvent]:
@@ -54,6 +56,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="Live discussions", lifespan=lifespan)
 app.mount("/static", StaticFiles(directory=STATIC))
+app.include_router(create_client_router())
 app.include_router(comments.router)
 app.include_router(nodes.router)
 if nodes.NODES:
@@ -80,6 +83,6 @@ async def list_discussions() -> dict[str, str]:
     return TITLES
 
 
-@app.get("/discussions/{discussion_id}")  # noqa: FAST003  # DiscussionId takes it
-async def page(_exists: DiscussionId) -> FileResponse:
-    return FileResponse(STATIC / "index.html")
+@app.get("/discussions/{discussion_id}")  # DiscussionId takes it
+async def page(_exists: DiscussionId, client: Annotated[str, Depends(client_url)]) -> HTMLResponse:
+    return HTMLResponse(PAGE.replace("CLIENT_URL", client))

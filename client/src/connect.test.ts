@@ -381,6 +381,10 @@ describe("ending", () => {
     const server = await serve(stream(open()));
     const recorded = record(server.origin, { signal: AbortSignal.abort() });
     await until(() => expect(recorded.course).toEqual(["closed:caller"]));
+    const { connection } = recorded;
+    connection.reconnect();
+    expect(connection.status).toEqual({ state: "closed", reason: "caller" });
+    for await (const _ of connection) expect.unreachable();
     expect(server.visits).toEqual([]);
   });
 });
@@ -407,6 +411,21 @@ describe("reconnecting by hand", () => {
     await until(() => expect(recorded.events).toEqual([1, 2]));
     expect(recorded.course).toEqual(["open", "connecting", "open"]);
     await until(() => expect(server.open).toBe(1));
+  });
+
+  it("ignores the answer to an attempt that it has replaced", async () => {
+    const server = await serve(stream(open(), event("c1", 1)));
+    let answer = (_: Response) => {};
+    // a `fetch` that does not know of the signal
+    const request = vi.fn<typeof fetch>(fetch);
+    request.mockReturnValueOnce(new Promise((resolve) => (answer = resolve)));
+    const recorded = record(server.origin, { fetch: request });
+    await until(() => expect(request).toHaveBeenCalled());
+    recorded.connection.reconnect();
+    await until(() => expect(recorded.events).toEqual([1]));
+    answer(new Response(null, { status: 404 }));
+    await new Promise(setImmediate);
+    expect(recorded.course).toEqual(["open"]);
   });
 
   it("does not wait for the end of a delay", async () => {

@@ -25,7 +25,7 @@ export class StreamError extends Error {
   readonly data: string | undefined;
 
   constructor(type: StreamErrorType, message: string, details: StreamErrorDetails = {}) {
-    super(message, { cause: details.cause });
+    super(message, details);
     this.type = type;
     this.httpStatus = details.httpStatus;
     this.data = details.data;

@@ -93,6 +93,26 @@ describe("equal streams", () => {
     expect(one.events).toEqual([]);
   });
 
+  it("ask the headers of a reader that is still there", async () => {
+    const server = await serve(stream(open()), stream(open({ resumed: true })));
+    const asking = (token: string) =>
+      record(server.origin, { ...page, user: "1", headers: async () => ({ Authorization: token }) });
+    const one = asking("one");
+    const two = asking("two");
+    await until(() => expect(two.connection.status.state).toBe("open"));
+    one.connection.close();
+    two.connection.reconnect();
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.last.headers.authorization).toBe("two");
+
+    // while it outlives its last reader, too
+    two.connection.close();
+    const three = asking("three");
+    three.connection.reconnect();
+    await until(() => expect(server.visits).toHaveLength(3));
+    expect(server.last.headers.authorization).toBe("three");
+  });
+
   it("are equal by the address they lead to", async () => {
     const server = await serve(stream(open()));
     record(server.origin, page);
@@ -110,6 +130,9 @@ describe("different streams", () => {
     ["users", { user: "1" }, { user: "2" }],
     ["a user and none", { user: "1" }, {}],
     ["headers", { headers: { a: "1" } }, { headers: { a: "2" } }],
+    ["headers of one user", { user: "1", headers: { a: "1" } }, { user: "1", headers: { a: "2" } }],
+    ["headers and none, of one user", { user: "1", headers: { a: "1" } }, { user: "1" }],
+    ["a function and none, of one user", { user: "1", headers: () => ({}) }, { user: "1" }],
     ["header functions", { headers: () => ({}) }, { headers: () => ({}) }],
     ["credentials", { credentials: "include" }, {}],
     ["first ids", { lastEventId: "c1" }, {}],

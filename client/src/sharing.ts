@@ -1,5 +1,6 @@
+import { knownHeaders } from "./headers.js";
 import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
-import type { SharingOptions } from "./types.js";
+import type { Sharing, SharingOptions } from "./types.js";
 
 export type Share = NonNullable<SharingOptions["share"]>;
 
@@ -11,7 +12,8 @@ export interface Lease {
 
 interface Shared {
   readonly stream: Stream;
-  readonly listeners: Set<Listener>;
+  /** Its readers, with the headers of each: functions, or all equal. */
+  readonly listeners: Map<Listener, StreamConfig["headers"]>;
   linger?: unknown;
 }
 
@@ -29,10 +31,10 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
     const stream = openStream(config, listener);
     return { stream, release: stream.close };
   }
-  const open = share === "page" ? openStream : share;
+  const open: Sharing = share === "page" ? openStream : share;
   const key = keyOf(config, open);
   const shared = streams.get(key) ?? openShared(config, key, open);
-  shared.listeners.add(listener);
+  shared.listeners.set(listener, config.headers);
   config.clock.clearTimeout(shared.linger);
   return {
     stream: shared.stream,
@@ -46,11 +48,17 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
   };
 }
 
-function openShared(config: StreamConfig, key: string, open: typeof openStream): Shared {
-  const listeners = new Set<Listener>();
+function openShared(config: StreamConfig, key: string, open: Sharing): Shared {
+  const listeners: Shared["listeners"] = new Map();
   // copied, so that a reader who joins from a callback does not get that call as well
-  const tell = (call: (listener: Listener) => void) => [...listeners].forEach(call);
-  const stream = open(config, {
+  const tell = (call: (listener: Listener) => void) => [...listeners.keys()].forEach(call);
+  // a function is that of a reader who is still there: who has left may know an old token only
+  let { headers } = config;
+  if (typeof headers === "function") {
+    const first = headers;
+    headers = () => (([...listeners.values()].at(-1) as typeof first) ?? first)();
+  }
+  const stream = open({ ...config, headers }, {
     event: (event, meta) => tell((listener) => listener.event(event, meta)),
     reset: (reason) => tell((listener) => listener.reset(reason)),
     error: (error) => tell((listener) => listener.error(error)),
@@ -70,12 +78,12 @@ function forget(key: string, shared: Shared): void {
   if (streams.get(key) === shared) streams.delete(key);
 }
 
-function keyOf(config: StreamConfig, open: typeof openStream): string {
+function keyOf(config: StreamConfig, open: Sharing): string {
   const { fetch, clock, random, user, headers, continues: _, ...plain } = config;
-  const sender =
-    user ?? (typeof headers === "function" ? identity(headers) : [...new Headers(headers)]);
-  const functions = [open, fetch, clock, random].map(identity);
-  return JSON.stringify([plain, typeof user, sender, functions]);
+  const functions: object[] = [open, fetch, clock, random];
+  // whom a function asks for is only known where the caller says so
+  if (typeof headers === "function" && user === undefined) functions.push(headers);
+  return JSON.stringify([plain, user, knownHeaders(headers), functions.map(identity)]);
 }
 
 const identities = new WeakMap<object, number>();

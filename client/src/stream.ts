@@ -28,6 +28,12 @@ export interface Stream {
   close(): void;
 }
 
+/** One that is read in this page. */
+export interface OwnStream extends Stream {
+  /** The network is back (`online`), or somebody looks: comes back at once where it has to. */
+  wake(online: boolean): void;
+}
+
 export interface StreamConfig {
   readonly url: string;
   /** Whom the stream is for, where its caller said so. */
@@ -52,7 +58,7 @@ const DEFAULT_STALL = 45_000;
 const RETRYABLE = new Set([408, 425, 429]);
 
 /** Opens a stream; the listener is never called before this returns. */
-export function openStream(config: StreamConfig, listener: Listener): Stream {
+export function openStream(config: StreamConfig, listener: Listener): OwnStream {
   const { clock } = config;
   let status: Status = { state: "connecting" };
   let lastEventId = config.lastEventId;
@@ -291,6 +297,7 @@ export function openStream(config: StreamConfig, listener: Listener): Stream {
       return lastEventId;
     },
     reconnect: start,
+    wake,
     close() {
       if (status.state !== "closed") close("caller");
     },

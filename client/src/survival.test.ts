@@ -170,6 +170,27 @@ const rows: Record<string, Row> = {
     ],
     asked: ["", "c1", "d0~"],
   },
+  "a reset without a reason, an end, and a reset of the next stream": {
+    server: [
+      streamAndEnd(open(), one),
+      streamAndEnd(open({ id: "d0" })),
+      stream(open({ id: "e0" }) + reset("e0", "epoch") + event("e1", 9)),
+    ],
+    told: [
+      "open",
+      1,
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "reset unresumed",
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "reset epoch",
+      9,
+    ],
+    asked: ["", "c1", "d0"],
+  },
   "an end before the initial event that follows a reset in mid-stream": {
     server: [
       streamAndEnd(open(), one, reset("c9~", "slow")),

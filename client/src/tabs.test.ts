@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { createClock } from "../test/clock.js";
 import { createLocks } from "../test/locks.js";
 import { createPage } from "../test/page.js";
 import { record as recordInPage } from "../test/recorder.js";
@@ -93,6 +94,15 @@ describe("tabs of one user", () => {
     expect(server.visits).toHaveLength(1);
   });
 
+  it("are connected anew by one that is opened after the end", async () => {
+    const server = await serve(stream(open(), close("ended", false)), stream(open(), event("c1", 1)));
+    const one = record(server.origin);
+    await until(() => expect(one.connection.status.state).toBe("closed"));
+    const two = record(server.origin);
+    await until(() => expect(two.events).toEqual([1]));
+    expect(one.course).toEqual(["open", "closed:ended"]);
+  });
+
   it("reconnect through the leading one", async () => {
     const server = await serve(stream(open()), stream(open({ resumed: true }), event("c1", 1)));
     const [one, two] = [record(server.origin), record(server.origin)];
@@ -113,11 +123,17 @@ describe("tabs of one user", () => {
   });
 
   it("can be revived after a refusal", async () => {
+    const page = createPage();
     const server = await serve(status(401), stream(open(), event("c1", 1)));
     const one = record(server.origin);
     await until(() => expect(one.connection.status.state).toBe("closed"));
     one.connection.reconnect();
     await until(() => expect(one.events).toEqual([1]));
+
+    // and gives the lead away as before
+    page.hide();
+    const two = record(server.origin);
+    await until(() => expect(two.events).toEqual([1]));
   });
 });
 
@@ -129,6 +145,17 @@ describe("tabs of two users", () => {
     await until(() => expect(server.visits).toHaveLength(2));
   });
 
+  it("have one with each of its headers, though the user is the same", async () => {
+    const server = await serve(stream(open()));
+    const tenants = ["1", "1", "2"].map((tenant) =>
+      record(server.origin, { headers: { "X-Tenant": tenant } }),
+    );
+    await until(() => {
+      for (const { connection } of tenants) expect(connection.status.state).toBe("open");
+    });
+    expect(server.visits.map(({ headers }) => headers["x-tenant"]).sort()).toEqual(["1", "2"]);
+  });
+
   it("are impossible without a user", () => {
     const options = { share: tabs } as unknown as ConnectOptions<unknown>;
     expect(() => connect("http://server.test/", options)).toThrow(TypeError);
@@ -137,7 +164,7 @@ describe("tabs of two users", () => {
 
 describe("a following tab", () => {
   const name = (url: string) =>
-    "fastapi-sse-channels " + JSON.stringify([url, "same-origin", "ada"]);
+    "fastapi-sse-channels " + JSON.stringify([url, "same-origin", "ada", []]);
 
   /** A tab that follows a leader played by the test. */
   async function following() {
@@ -186,6 +213,21 @@ describe("a following tab", () => {
     tell("c3", "c2");
     await until(() => expect(tab.events).toEqual(["c1", "c3"]));
     expect(tab.resets).toEqual(["gap"]);
+    stop();
+  });
+
+  it("wakes the leader when it is looked at", async () => {
+    const page = createPage();
+    const { heard, stop } = await following();
+    const { length } = heard;
+    page.visibility("hidden");
+    // the leader's own page hears of the network
+    page.online();
+    page.visibility("visible");
+    page.hide();
+    page.show(true);
+    const told = [{ kind: "wake" }, { kind: "hello", id: "" }];
+    await until(() => expect(heard.slice(length)).toEqual(told));
     stop();
   });
 
@@ -277,9 +319,35 @@ describe("a following tab", () => {
 });
 
 describe("a leading tab", () => {
+  /** Says something in the name of another tab. */
+  function say(server: { origin: string }, message: unknown) {
+    const shared = [`${server.origin}/`, "same-origin", "ada", []];
+    const channel = new BroadcastChannel("fastapi-sse-channels " + JSON.stringify(shared));
+    channel.postMessage(message);
+    channel.close();
+  }
+
+  it("comes back at once when another is looked at", async () => {
+    const server = await serve(status(503), stream(open(), event("c1", 1)));
+    const one = record(server.origin, { clock: createClock() });
+    await until(() => expect(one.course).toContain("waiting:http"));
+    say(server, { kind: "wake" });
+    await until(() => expect(one.events).toEqual([1]));
+  });
+
+  it("leaves an open stream alone when another is looked at", async () => {
+    const server = await serve(stream(open()), stream(open({ resumed: true })));
+    const one = record(server.origin);
+    await until(() => expect(one.course).toEqual(["open"]));
+    say(server, { kind: "wake" });
+    await answers(server, "");
+    expect(one.course).toEqual(["open"]);
+  });
+
   /** Greets in the name of other tabs, and tells what they are answered. */
   async function answers(server: { origin: string }, ...ids: string[]): Promise<any[]> {
-    const name = "fastapi-sse-channels " + JSON.stringify([`${server.origin}/`, "same-origin", "ada"]);
+    const shared = [`${server.origin}/`, "same-origin", "ada", []];
+    const name = "fastapi-sse-channels " + JSON.stringify(shared);
     const channel = new BroadcastChannel(name);
     const heard: any[] = [];
     channel.onmessage = ({ data }: MessageEvent) => heard.push(data);

@@ -1,11 +1,14 @@
+import { knownHeaders } from "./headers.js";
 import { watchPage } from "./page.js";
-import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
+import { openStream, type Listener, type OwnStream, type Stream, type StreamConfig } from "./stream.js";
 import type { EventMeta, ResetReason, Status } from "./types.js";
 
 type Message =
   /** `id`: where the tab is. */
   | { readonly kind: "hello"; readonly id: string }
   | { readonly kind: "reconnect" }
+  /** The tab is looked at, and so may be the only one whose page is told so. */
+  | { readonly kind: "wake" }
   /** A change of the leader's status. `id`: where the leader is, `after`: where it was before. */
   | { readonly kind: "status"; readonly status: Status; readonly id: string; readonly after: string }
   /** Answers a `hello`. `missed`: what follows its id, as far as the leader remembers. */
@@ -50,7 +53,9 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   const { navigator, BroadcastChannel } = globalThis;
   if (!navigator?.locks || !BroadcastChannel) return openStream(config, listener);
 
-  const name = "fastapi-sse-channels " + JSON.stringify([config.url, config.credentials, config.user]);
+  const { url, credentials, user, headers } = config;
+  const equal = JSON.stringify([url, credentials, user, knownHeaders(headers)]);
+  const name = `fastapi-sse-channels ${equal}`;
   const told = new Map<string, Told>();
   let status: Status = { state: "connecting" };
   let lastEventId = config.lastEventId;
@@ -61,7 +66,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   let repeated = false;
   let channel: BroadcastChannel | undefined;
   let candidacy: AbortController | undefined;
-  let leading: Stream | undefined;
+  let leading: OwnStream | undefined;
   let resign: (() => void) | undefined;
   let unwatch: (() => void) | undefined;
 
@@ -136,10 +141,11 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
       const missed = first < 0 ? [] : events.slice(first);
       post({ kind: "welcome", status, id: lastEventId, missed });
     } else if (message.kind === "reconnect") leading?.reconnect();
+    else if (message.kind === "wake") leading?.wake(false);
   };
 
   const lead = () => {
-    const stream: Stream = openStream(
+    const stream: OwnStream = openStream(
       { ...config, lastEventId, continues: status.state === "open" },
       {
         event(event, meta) {
@@ -177,7 +183,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
     };
     behind = lastEventId !== "";
     greet();
-    unwatch ??= watchPage({ hide, show: enter });
+    unwatch ??= watchPage({ wake, hide, show: enter });
     navigator.locks
       .request(name, { signal }, () => {
         if (signal.aborted) return;
@@ -204,6 +210,11 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
     };
     if (delay && line) config.clock.setTimeout(part, delay);
     else part();
+  };
+
+  // of a network that is back all pages are told, the leader's as well
+  const wake = (online: boolean) => {
+    if (!online && !leading) post({ kind: "wake" });
   };
 
   // a page that holds a lock, or hears broadcasts, is kept out of the back/forward cache

@@ -148,7 +148,7 @@ export type ConnectOptions<TEvent> = Callbacks<TEvent> &
  */
 export interface Connection<TEvent> extends AsyncIterable<TEvent> {
   readonly status: Status;
-  /** The id to resume after, `""` before the first. */
+  /** The id to resume after, `""` before the first: of the last event read, also where a loop is behind. */
   readonly lastEventId: string;
   /** Connects again at once, also after the server closed the stream; not after `close()`. */
   reconnect(): void;

@@ -3,7 +3,7 @@ import { renderToString } from "react-dom/server";
 import { describe, expect, it, vi } from "vitest";
 import { close, event, open, serve, status, stream, streamAndEnd } from "../test/server.js";
 import { until } from "../test/until.js";
-import { useSSEConnection, type UseSSEConnectionOptions } from "./useSSEConnection.js";
+import { useSSEConnection, type SSEConnection, type UseSSEConnectionOptions } from "./useSSEConnection.js";
 
 const connection = (options: UseSSEConnectionOptions<any>) => useSSEConnection<any>(options);
 
@@ -92,9 +92,40 @@ describe("useSSEConnection", () => {
     expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
   });
 
-  it("connects anew with other headers, not with equal ones", async () => {
+  it("sends the token of a component that is still mounted", async () => {
+    const server = await serve(stream(open()), stream(open({ resumed: true })));
+    const props = (token: string) => ({
+      endpoint: server.origin,
+      headers: () => ({ Authorization: token }),
+      user: "ada",
+    });
+    const one = render(connection, props("old"));
+    const two = render(connection, props("old"));
+    await until(() => expect(two.result.current.connected).toBe(true));
+    one.unmount();
+    two.rerender(props("new"));
+    two.result.current.reconnect();
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
+  });
+
+  it("connects anew without the function that it had", async () => {
+    const server = await serve(stream(open()));
+    const headers = () => ({ Authorization: "token" });
+    const { result, rerender } = render<SSEConnection, UseSSEConnectionOptions<any>>(connection, {
+      endpoint: server.origin,
+      headers,
+    });
+    await until(() => expect(result.current.connected).toBe(true));
+    rerender({ endpoint: server.origin });
+    await until(() => expect(server.visits).toHaveLength(2));
+    expect(server.last.headers.authorization).toBeUndefined();
+  });
+
+  it.each([undefined, "ada"])("connects anew with other headers, for user %s", async (user) => {
     const server = await serve(stream(open(), event("c1", 1)));
-    const props = (tenant: string) => ({ endpoint: server.origin, headers: { "X-Tenant": tenant } });
+    const headers = (tenant: string) => ({ "X-Tenant": tenant });
+    const props = (tenant: string) => ({ endpoint: server.origin, headers: headers(tenant), user });
     const { result, rerender } = render(connection, props("1"));
     await until(() => expect(result.current.connected).toBe(true));
     rerender(props("1"));

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState, type RefObject } from "react";
 import { connect } from "./connect.js";
+import { knownHeaders } from "./headers.js";
 import type {
   AnyEvent,
   Callbacks,
@@ -95,7 +96,7 @@ export function useSSEConnection<TEvent = AnyEvent>(
 export function streamOf(options: UseSSEConnectionOptions<never>): readonly unknown[] {
   const { endpoint, enabled = true, share, user, credentials, lastEventIdVia, headers } = options;
   // by their content: they are often written in place
-  const sent = typeof headers === "function" ? "" : JSON.stringify([...new Headers(headers)]);
+  const sent = JSON.stringify(knownHeaders(headers));
   return [endpoint, enabled, share, user, credentials, lastEventIdVia, sent];
 }
 

@@ -12,13 +12,12 @@ export function address(path) {
   return new URL(path, origin);
 }
 
-// Move on to the next node; false where there is no other.
+// Move on to the next node, where there is another.
 export function goElsewhere() {
   const origins = Object.values(nodes);
-  if (origins.length < 2) return false;
+  if (origins.length < 2) return;
   left ??= nameOf(origin);
   origin = origins[(origins.indexOf(origin) + 1) % origins.length];
-  return true;
 }
 
 // Tell where the stream goes on, and whether the server has proven that nothing is missing.
@@ -49,8 +48,11 @@ function showNode(name, url) {
   kill.type = "button";
   kill.textContent = "Kill";
   kill.setAttribute("aria-label", `Kill node ${name}`);
-  // the answer never comes: the process dies before it could send one
-  kill.onclick = () => fetch(`${url}/node/kill`, { method: "POST" }).catch(look);
+  kill.onclick = () => {
+    if (item.dataset.state === "down") return;
+    // the answer never comes: the process dies before it could send one
+    fetch(`${url}/node/kill`, { method: "POST" }).catch(look);
+  };
   item.append(link, kill);
   element("nodes").append(item);
 }
@@ -60,8 +62,9 @@ async function look() {
     const url = nodes[item.dataset.name];
     const isUp = await state(url).then(() => true, () => false);
     item.dataset.state = isUp ? "up" : "down";
-    item.querySelector("button").disabled = !isUp;
-    item.toggleAttribute("aria-current", url === origin);
+    // not `disabled`, which would take the focus from who has just pressed it
+    item.querySelector("button").ariaDisabled = String(!isUp);
+    item.ariaCurrent = String(url === origin);
   }
 }
 

@@ -1,5 +1,6 @@
-// One EventSource keeps the whole page up to date; posting and voting are plain requests.
+// One stream keeps the whole page up to date; posting and voting are plain requests.
 
+import { connect } from "fastapi-sse-channels";
 import * as cluster from "/static/cluster.js";
 
 const discussionId = location.pathname.split("/").at(-1);
@@ -9,48 +10,24 @@ const list = element("comments");
 
 // -- the stream ---------------------------------------------------------------------------------
 
-const FIRST_DELAY = 500;
-const LONGEST_DELAY = 10_000;
-let delay = FIRST_DELAY;
-let lastEventId = "";
-
-function connect() {
-  const url = cluster.address(`${resource}/events`);
-  if (lastEventId) url.searchParams.set("last_event_id", lastEventId);
-  const source = new EventSource(url);
-
-  function listen(name, handle) {
-    source.addEventListener(name, (event) => {
-      lastEventId = event.lastEventId || lastEventId;
-      handle(JSON.parse(event.data));
-    });
-  }
-
-  listen("stream-open", ({ resumed }) => {
-    delay = FIRST_DELAY;
-    showConnection("live");
-    cluster.arrived(resumed);
+function listen() {
+  connect(`${resource}/events`, {
+    onEvent: (event) => handlers[event.type]?.(event),
+    // Something was missed and cannot be replayed: a snapshot follows and replaces what is shown.
+    onReset: () => list.replaceChildren(),
+    onStatus({ state, reason, resumed }) {
+      showConnection(state);
+      if (state === "open") cluster.arrived(resumed);
+      // A node that was killed may never come back, so do not wait for it.
+      if (state === "waiting" && reason !== "hidden") cluster.goElsewhere();
+    },
+    // each attempt is made where the page is by then
+    fetch: ({ pathname, search }, init) => fetch(cluster.address(pathname + search), init),
+    lastEventIdVia: "query",
   });
-  listen("message", (event) => handlers[event.type]?.(event));
-  // Something was missed and cannot be replayed: a snapshot follows and replaces what is shown.
-  listen("stream-reset", () => list.replaceChildren());
-  listen("stream-close", ({ reconnect }) => {
-    if (!reconnect) source.close();
-    showConnection(reconnect ? "reconnecting" : "ended");
-  });
-
-  source.onerror = () => {
-    showConnection(lastEventId ? "reconnecting" : "connecting");
-    // A node that was killed may never come back, so do not wait for it.
-    if (cluster.goElsewhere()) source.close();
-    // The browser reconnects by itself after a lost connection, but gives up for good on any
-    // answer other than 200, such as the 503 of a server that is being replaced.
-    if (source.readyState === EventSource.CLOSED) {
-      setTimeout(connect, delay * (0.5 + Math.random()));
-      delay = Math.min(2 * delay, LONGEST_DELAY);
-    }
-  };
 }
+
+const WORDS = { open: "live", waiting: "reconnecting", connecting: "reconnecting", closed: "ended" };
 
 const handlers = {
   snapshot({ comments, viewers }) {
@@ -104,14 +81,18 @@ function addItem({ id, author, text, posted_at }) {
   return item;
 }
 
+const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+
 function showVotes(item, counts) {
   for (const button of item.querySelectorAll(".vote")) {
-    const output = button.querySelector("output");
-    const count = counts[button.dataset.direction];
+    const shown = button.querySelector(".count");
+    const { direction } = button.dataset;
+    const count = counts[direction];
     // counts only grow, so a smaller one is older than what is shown
-    if (count <= Number(output.value)) continue;
-    output.value = count;
-    output.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
+    if (count <= Number(shown.textContent)) continue;
+    shown.textContent = count;
+    button.setAttribute("aria-label", `Vote ${direction}, ${count} so far`);
+    if (!stillness.matches) shown.animate([{ transform: "scale(1.6)" }, { transform: "none" }], 250);
   }
 }
 
@@ -122,7 +103,7 @@ function showViewers(count) {
 
 function showConnection(state) {
   element("connection").dataset.state = state;
-  element("connection").textContent = state;
+  element("connection").textContent = WORDS[state];
 }
 
 function showAvatar(avatar, name) {
@@ -197,4 +178,4 @@ for (const [id, title] of Object.entries(titles)) {
   element("discussions").append(link);
 }
 
-connect();
+listen();

@@ -143,6 +143,9 @@ async def test_killed_node_comes_back(cluster, open_page, eventually):
     killed = cluster.nodes["C"]
     await button.click()
     await expect(button).to_be_disabled()
+    await expect(button).to_be_focused()
+    current = window.locator("#nodes [aria-current=true]")
+    await expect(current).to_contain_text("Node B")
     await expect(button).to_be_enabled(timeout=20_000)
 
     assert "Node C is gone. It comes back in 2 seconds" in cluster.log

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -27,6 +29,23 @@ async def comment(window: Page, text: str) -> None:
     await window.get_by_role("button", name="Post").click()
 
 
+async def test_page_reads_its_stream_with_the_module_of_the_wheel(serve_example, open_page):
+    server = serve_example()
+    page = await open_page("about:blank")
+    requests = []
+    page.on("request", lambda request: requests.append(request))  # noqa: PLW0108  # needs attributes
+    async with page.expect_response("**/client.js") as served:
+        await page.goto(f"{server.url}/{PAGE}")
+    await expect(page.locator("#connection")).to_have_text("live")
+
+    module = await served.value
+    assert re.search(r"/sse-channels/[0-9a-f]{16}/client\.js$", module.url)
+    assert module.headers["cache-control"] == "public, max-age=31536000, immutable"
+    kinds = [each.resource_type for each in requests if each.url.endswith("/events")]
+    # the browser's own EventSource would be of the type "eventsource"
+    assert kinds == ["fetch"]
+
+
 async def test_comment_posted_in_one_window_appears_in_both(serve_example, open_page):
     windows = await two_windows(serve_example(), open_page)
 
@@ -45,7 +64,53 @@ async def test_vote_in_one_window_counts_in_both(serve_example, open_page):
     await windows[0].get_by_role("button", name="Vote down").click()
 
     for window in windows:
-        await expect(window.locator(".vote output")).to_have_text(["1", "1"])
+        await expect(window.locator(".vote .count")).to_have_text(["1", "1"])
+
+
+async def test_votes_are_told_to_who_cannot_see_them_when_asked_for(serve_example, open_page):
+    page, _ = await two_windows(serve_example(), open_page)
+    await comment(page, "vote for me")
+    await page.get_by_role("button", name="Vote up").click()
+
+    await expect(page.get_by_role("button", name="Vote up, 1 so far")).to_have_count(1)
+    # new comments are read out as they come; votes, and the ages of comments, are not
+    comments = page.get_by_role("list", name="Comments")
+    await expect(comments).to_have_attribute("aria-relevant", "additions")
+    await expect(comments.locator("output, [role=status]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("wish", ["reduce", "no-preference"])
+async def test_nothing_moves_for_who_does_not_want_it(serve_example, open_page, wish):
+    page, _ = await two_windows(serve_example(), open_page)
+    await page.emulate_media(reduced_motion=wish)
+    await page.evaluate(
+        """() => {
+            window.moved = []
+            Element.prototype.animate = () => moved.push("animate")
+            for (const name of ["animationstart", "transitionrun"])
+                addEventListener(name, () => moved.push(name))
+        }"""
+    )
+    await comment(page, "vote for me")
+    await page.get_by_role("button", name="Vote up").click()
+    await expect(page.get_by_role("button", name="Vote up, 1 so far")).to_have_count(1)
+
+    moved = await page.evaluate("moved")
+    assert moved == [] if wish == "reduce" else "animate" in moved
+
+
+async def test_focus_that_goes_back_is_not_hidden_by_the_header(serve_example, open_page):
+    page, _ = await two_windows(serve_example(), open_page)
+    await page.set_viewport_size({"width": 320, "height": 500})
+    for number in range(6):
+        await comment(page, f"comment {number}")
+        await expect(page.locator(".comment")).to_have_count(number + 1)
+    buttons = page.get_by_role("button")
+    await buttons.last.focus()
+    for _ in range(await buttons.count() - 1):
+        await page.keyboard.press("Shift+Tab")
+        top = await page.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert top >= await page.evaluate("document.querySelector('header').offsetHeight")
 
 
 async def test_viewers_are_counted_down_when_a_window_closes(serve_example, open_page):

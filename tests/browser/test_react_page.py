@@ -79,6 +79,9 @@ async def open_windows(server, open_page, count: int) -> list[Window]:
 async def test_comment_of_one_window_appears_in_both(serve_example, open_page):
     server = serve_example()
     windows = await open_windows(server, open_page, 2)
+    # a live region is heard only if it was there before
+    live = windows[1].page.get_by_role("list", name="Comments")
+    await expect(live).to_have_attribute("aria-relevant", "additions")
 
     await windows[0].comment("Ann", "Hello <b>there</b>")
     for window in windows:
@@ -135,7 +138,7 @@ async def test_restart_heals_what_no_event_tells(serve_example, open_page):
     await expect(window.comments).to_have_text(["Before"])
 
     await asyncio.to_thread(server.kill)
-    await expect(window.viewers).to_have_text("connecting…")
+    await expect(window.viewers).to_have_text("reconnecting…")
     # only the database knows of these: the event is published on the other node
     async with httpx2.AsyncClient(base_url=f"{other.url}/discussions/welcome") as http:
         response = await http.post("/comments", json={"author": "Bob", "text": "Meanwhile"})
@@ -151,6 +154,65 @@ async def test_restart_heals_what_no_event_tells(serve_example, open_page):
 
     await window.comment("Ann", "After")
     await expect(window.comments.first).to_have_text("After")
+
+
+async def test_title_tells_windows_apart(serve_example, open_page):
+    server = serve_example()
+    page = await open_page(f"{server.url}/react/?discussion=ideas")
+    await expect(page).to_have_title("Ideas · Live discussions")
+
+
+async def test_discussion_that_does_not_exist_is_not_connected_to_for_ever(
+    serve_example, open_page
+):
+    server = serve_example()
+    window = Window(await open_page(f"{server.url}/react/?discussion=none"))
+    await expect(window.viewers).to_have_text("ended")
+    await expect(window.page.get_by_role("heading")).to_have_text("There is no such discussion")
+
+
+async def test_keyboard_reaches_everything_and_shows_where_it_is(serve_example, open_page):
+    server = serve_example()
+    [window] = await open_windows(server, open_page, 1)
+    await window.comment("Ann", "Hello")
+    await expect(window.comments).to_have_count(1)
+    # posting has not taken the focus away from the button
+    await expect(window.page.get_by_role("button", name="Post")).to_be_focused()
+
+    await window.page.keyboard.press("Tab")
+    await window.page.keyboard.press("Enter")
+    await expect(window.page.get_by_role("button", name="Vote up, 1 so far")).to_be_focused()
+
+    # a field of the form is shown by the ring around the whole
+    is_shown = """() => [document.activeElement, document.activeElement.closest("form")].some(
+        (element) => element && (getComputedStyle(element).outlineStyle !== "none"
+                                 || getComputedStyle(element).boxShadow !== "none"))"""
+    stops = window.page.locator("a, button, input, textarea")
+    await stops.first.focus()
+    for number in range(await stops.count()):
+        await expect(stops.nth(number)).to_be_focused()
+        assert await window.page.evaluate(is_shown), await stops.nth(number).evaluate(
+            "x => x.outerHTML"
+        )
+        await window.page.keyboard.press("Tab")
+
+
+async def test_what_the_server_does_not_hear_is_said(serve_example, open_page):
+    server = serve_example()
+    [window] = await open_windows(server, open_page, 1)
+    await window.comment("Ann", "Hello")
+    await expect(window.comments).to_have_count(1)
+    await asyncio.to_thread(server.kill)
+
+    await window.votes("up").click()
+    await expect(window.page.get_by_role("listitem").get_by_role("alert")).to_have_text(
+        "That did not reach the server. Try again."
+    )
+    await window.comment("Ann", "Lost")
+    await expect(window.page.locator("form").get_by_role("alert")).to_have_text(
+        "That did not reach the server. Try again."
+    )
+    await expect(window.page.get_by_label("Comment", exact=True)).to_have_value("Lost")
 
 
 def test_lock_file_names_versions_and_no_registry():

@@ -2,6 +2,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { addComment } from "./api.js";
 import { Avatar } from "./Avatar.js";
+import { Problem } from "./Problem.js";
 
 /** Does nothing to show what was posted: the stream does. */
 export function CommentForm({ discussionId }: { discussionId: string }) {
@@ -17,7 +18,8 @@ export function CommentForm({ discussionId }: { discussionId: string }) {
       autoComplete="off"
       onSubmit={(submitted) => {
         submitted.preventDefault();
-        post.mutate();
+        // not a disabled button, which would lose the focus
+        if (!post.isPending) post.mutate();
       }}
     >
       <Avatar name={author} />
@@ -40,12 +42,8 @@ export function CommentForm({ discussionId }: { discussionId: string }) {
           onChange={({ target }) => setText(target.value)}
         />
         <div className="actions">
-          <p id="problem" role="alert">
-            {post.isError && "That did not reach the server. Try again."}
-          </p>
-          <button type="submit" disabled={post.isPending}>
-            Post
-          </button>
+          <Problem of={post} />
+          <button type="submit">Post</button>
         </div>
       </div>
     </form>

@@ -1,6 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { addVote, type Comment } from "./api.js";
 import { Avatar } from "./Avatar.js";
+import { Problem } from "./Problem.js";
 
 export function CommentItem({ discussionId, comment }: { discussionId: string; comment: Comment }) {
   const { id, author, text, posted_at, up, down } = comment;
@@ -23,6 +24,7 @@ export function CommentItem({ discussionId, comment }: { discussionId: string; c
           <VoteButton direction="up" sign="▲" count={up} onClick={() => vote.mutate("up")} />
           <VoteButton direction="down" sign="▼" count={down} onClick={() => vote.mutate("down")} />
         </div>
+        <Problem of={vote} />
       </div>
     </li>
   );
@@ -41,10 +43,10 @@ function VoteButton({ direction, sign, count, onClick }: VoteButtonProps) {
       type="button"
       className="vote"
       data-direction={direction}
-      aria-label={`Vote ${direction}`}
+      aria-label={`Vote ${direction}, ${count} so far`}
       onClick={onClick}
     >
-      <span aria-hidden>{sign}</span> <output>{count}</output>
+      <span>{sign}</span> <span className="count">{count}</span>
     </button>
   );
 }

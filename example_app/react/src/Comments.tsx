@@ -30,12 +30,15 @@ export function Comments({ discussionId, live }: LiveProps) {
     enabled: live,
   });
 
-  if (data?.length === 0) return <p id="empty">Nobody has said anything yet.</p>;
   return (
-    <ol id="comments" aria-label="Comments" aria-live="polite">
-      {data?.toReversed().map((comment) => (
-        <CommentItem key={comment.id} discussionId={discussionId} comment={comment} />
-      ))}
-    </ol>
+    <>
+      {/* there from the start, or the first comment would not be read out */}
+      <ol id="comments" aria-label="Comments" aria-live="polite" aria-relevant="additions">
+        {data?.toReversed().map((comment) => (
+          <CommentItem key={comment.id} discussionId={discussionId} comment={comment} />
+        ))}
+      </ol>
+      {data?.length === 0 && <p id="empty">Nobody has said anything yet.</p>}
+    </>
   );
 }

@@ -15,19 +15,21 @@ export interface LiveProps {
 /** Three components listen; the page has one connection all the same. */
 export function Discussion({ discussionId }: { discussionId: string }) {
   const [live, setLive] = useState(true);
-  const { data: titles = {} } = useQuery({ queryKey: ["titles"], queryFn: listDiscussions });
+  const { data: titles } = useQuery({ queryKey: ["titles"], queryFn: listDiscussions });
+  const title = titles && (titles[discussionId] ?? "There is no such discussion");
   return (
     <>
+      <title>{title ? `${title} · Live discussions` : "Live discussions"}</title>
       <header>
         <nav aria-label="Discussions">
-          {Object.entries(titles).map(([id, title]) => (
+          {Object.entries(titles ?? {}).map(([id, title]) => (
             <a key={id} href={`?discussion=${id}`} aria-current={id === discussionId ? "page" : undefined}>
               {title}
             </a>
           ))}
         </nav>
         <div className="bar">
-          <h1>{titles[discussionId] ?? "\u00a0"}</h1>
+          <h1>{title ?? "\u00a0"}</h1>
           <Totals discussionId={discussionId} live={live} />
           <Viewers discussionId={discussionId} live={live} />
           <label className="badge live">

@@ -3,11 +3,18 @@ import { useSSEConnection } from "fastapi-sse-channels/react";
 import { eventsOf, type DiscussionEvent } from "./api.js";
 import type { LiveProps } from "./Discussion.js";
 
+/** Where the connection is not open. */
+const WORDS: Record<string, string> = {
+  connecting: "connecting…",
+  waiting: "reconnecting…",
+  closed: "ended",
+};
+
 /** Keeps what events say in a state of its own. */
 export function Viewers({ discussionId, live }: LiveProps) {
   const [viewers, setViewers] = useState(0);
   const [drops, setDrops] = useState(0);
-  const { connected } = useSSEConnection<DiscussionEvent>({
+  const { connected, status } = useSSEConnection<DiscussionEvent>({
     endpoint: eventsOf(discussionId),
     onEvent(event) {
       if (event.type === "snapshot" || event.type === "viewers-changed") setViewers(event.viewers);
@@ -26,7 +33,7 @@ export function Viewers({ discussionId, live }: LiveProps) {
       data-connected={connected}
       data-drops={drops}
     >
-      {connected ? `${viewers} viewing` : live ? "connecting…" : "paused"}
+      {connected ? `${viewers} viewing` : !live ? "paused" : WORDS[status.state]}
     </span>
   );
 }

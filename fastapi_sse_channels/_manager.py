@@ -223,7 +223,8 @@ class ChannelManager(Generic[T]):
     def sessions(self, resource_id: str | int | UUID) -> tuple[Session[T], ...]:
         """Return the streams of a resource in this process."""
         key = self.keys.key(resource_id)
-        sessions = self._running.sessions if self._running else ()
+        # first a copy, made in one step: the event loop may go on while another thread looks
+        sessions = tuple(self._running.sessions) if self._running else ()
         return tuple(session for session in sessions if session.channel.key == key)
 
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:

@@ -425,6 +425,29 @@ class TestCounting:
         assert [notes.manager.session_count(name) for name in "123"] == [1, 1, 0]
         assert await notes.manager.total_session_count("1") == 1
 
+    async def test_sessions_may_be_listed_in_a_thread_while_streams_come_and_go(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        for number in range(300):
+            await connect(notes.app, f"/notes/{number}/events")
+        stop = threading.Event()
+
+        def list_sessions():
+            listed = 0
+            while not stop.is_set():
+                listed += len(notes.manager.sessions("1"))
+            return listed
+
+        listing = asyncio.ensure_future(asyncio.to_thread(list_sessions))
+        for _ in range(300):
+            stream = await connect(notes.app, "/notes/2/events")
+            stream.disconnect()
+            await stream.until_end()
+        stop.set()
+
+        assert await listing > 0
+
     async def test_nothing_is_counted_before_anything_ran(self, make_notes):
         notes = make_notes()
 

@@ -47,8 +47,34 @@ class TestConfiguration:
     )
     @pytest.mark.parametrize("value", [0, -1, float("nan"), "15s"])
     def test_number_that_cannot_work_is_refused_by_name(self, make_notes, option, value):
-        with pytest.raises(ConfigurationError, match=f"{option}=.* must be a number greater than"):
+        said = f"{option}=.* must be a (whole )?number greater than 0"
+        with pytest.raises(ConfigurationError, match=said):
             make_notes(**{option: value})
+
+    @pytest.mark.parametrize(
+        "option", ["history_size", "history_bytes", "max_event_bytes", "retry", "max_sessions"]
+    )
+    @pytest.mark.parametrize("value", [0.5, 2.5, float("inf")])
+    def test_number_that_counts_something_is_whole(self, make_notes, option, value):
+        with pytest.raises(ConfigurationError, match=f"{option}={value} must be a whole number"):
+            make_notes(**{option: value})
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("ping_interval", float("inf")),
+            ("drain_spread", float("inf")),
+            ("drain_spread", float("nan")),
+            ("drain_spread", -1),
+            ("drain_spread", "5s"),
+        ],
+    )
+    def test_number_that_no_client_can_be_told_is_refused(self, make_notes, option, value):
+        with pytest.raises(ConfigurationError, match=f"{option}={value!r} must be a finite number"):
+            make_notes(**{option: value})
+
+    def test_clients_may_all_be_told_to_come_back_at_once(self, make_notes):
+        make_notes(drain_spread=0)
 
     @pytest.mark.parametrize(
         ("option", "value", "known"),
@@ -70,6 +96,15 @@ class TestConfiguration:
     def test_unknown_broker_is_told_what_is_known(self, make_notes, broker):
         with pytest.raises(ConfigurationError, match="is not known; use 'memory://', 'redis://"):
             make_notes(broker=broker)
+
+    @pytest.mark.parametrize("address", ["kafka://me:secret@host", "Redis://:secret@host/0"])
+    def test_password_for_an_unknown_broker_is_never_shown(self, make_notes, address):
+        with pytest.raises(
+            ConfigurationError, match=r"broker='\w+://host(/0)?' is not known"
+        ) as error:
+            make_notes(broker=address)
+
+        assert "secret" not in str(error.value)
 
     def test_two_managers_cannot_share_keys_on_one_broker(self, make_notes):
         broker = MemoryBroker()
@@ -160,6 +195,17 @@ class TestPublish:
         assert len(ids) == 1
         assert notes.texts(stream) == ["a", "a"]
         assert len({*ids, other, elsewhere}) == 3
+
+    # a header that was not sent would make all events of five minutes one
+    @pytest.mark.parametrize("key", ["", 1, UUID(int=1)])
+    async def test_idempotency_key_that_is_no_text_is_refused(self, make_notes, key):
+        notes = make_notes()
+
+        with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
+            await notes.manager.publish("1", {"type": "note"}, idempotency_key=key)
+
+        [event_id] = await notes.publish("a")
+        assert event_id.split(".")[1] == "1"
 
     async def test_event_is_validated_and_encoded_once_whatever_listens(self, connect):
         seen: list[str] = []

@@ -15,7 +15,7 @@ from redis.retry import Retry
 from ..._errors import ConfigurationError, PublishError
 from ._connect import address_of, database_of, options_for
 from ._envelope import NotOursError
-from ._explain import explain
+from ._explain import explain, not_a_url
 from ._names import Names
 from ._scripts import PUBLISH, parse_position, publish_call
 
@@ -67,7 +67,7 @@ class BlockingStore:
         """Prepare a client.
 
         Raises:
-            ConfigurationError: The URL is not one of Redis.
+            ConfigurationError: The URL is not one of Redis, or the namespace is empty.
         """
         options = {
             **options_for(seconds),
@@ -78,8 +78,7 @@ class BlockingStore:
         try:
             self._client: Any = Redis.from_url(url, max_connections=_AS_MANY_AS_THREADS, **options)
         except ValueError as error:
-            msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(not_a_url(url, error)) from None
         pool = self._client.connection_pool
         # the URL's own options win over arguments, but these are not for the user to choose
         pool.connection_kwargs.update(options)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..._checks import check_choice
+from ..._checks import check_choice, check_finite, check_positive, check_whole
 from ..._errors import (
     BrokerClosedError,
     BrokerError,
@@ -18,7 +18,7 @@ from ..._log import Log, Retention
 from .._base import Broker, History, history_of
 from ._connect import ClusterConnector, Connector, connect_through_sentinel, connect_to_server
 from ._envelope import NotOursError
-from ._explain import UNAVAILABLE, explain
+from ._explain import UNAVAILABLE, explain, not_a_url
 from ._names import Names
 from ._node import Follow, Node
 
@@ -66,13 +66,17 @@ class RedisBroker(Broker):
             connect: Makes the connections instead of `url`.
 
         Raises:
-            ConfigurationError: The URL is not one of Redis, the namespace is empty, or `follow`
-                is not known.
+            ConfigurationError: The URL is not one of Redis, or an option cannot work.
         """
-        if not namespace:
-            msg = "namespace is empty; name the application, such as 'shop'"
-            raise ConfigurationError(msg)
         check_choice("follow", follow, Follow)
+        check_positive(
+            publish_timeout=publish_timeout,
+            start_timeout=start_timeout,
+            probe_interval=probe_interval,
+            check_interval=check_interval,
+        )
+        check_finite(publish_timeout=publish_timeout, probe_interval=probe_interval)
+        check_whole(max_connections=max_connections)
         self._follow: Follow = follow
         self._publish_timeout = publish_timeout
         self._start_timeout = start_timeout
@@ -89,8 +93,7 @@ class RedisBroker(Broker):
         try:
             connector = self._connect()
         except ValueError as error:
-            msg = f"{url!r} is not a Redis URL ({error}); use redis://host:port/db"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(not_a_url(url, error)) from None
         self._where = repr(connector)
         self._names = Names(namespace, connector.database)
 
@@ -117,6 +120,7 @@ class RedisBroker(Broker):
         """
         return cls(
             publish_timeout=publish_timeout,
+            max_connections=max_connections,
             connect=lambda: connect_through_sentinel(
                 sentinels,
                 service,
@@ -149,8 +153,10 @@ class RedisBroker(Broker):
             options: The constructor's others.
         """
         return cls(
+            url,
             follow=follow,
             publish_timeout=publish_timeout,
+            max_connections=max_connections,
             connect=lambda: ClusterConnector(
                 url,
                 seconds=publish_timeout,

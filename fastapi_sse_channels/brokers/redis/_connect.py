@@ -18,6 +18,8 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ..._checks import without_password
+
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
@@ -145,7 +147,7 @@ class ClusterConnector:
 
     def __repr__(self) -> str:
         """Name the cluster, without its password."""
-        return f"Redis Cluster at {self._url.rpartition('@')[2].rpartition('//')[2]}"
+        return f"Redis Cluster at {without_password(self._url).rpartition('//')[2]}"
 
     def shards(self) -> Sequence[str]:
         """See `Connector.shards`."""

@@ -15,6 +15,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ..._checks import without_password
 from ._envelope import NotOursError
 
 if TYPE_CHECKING:
@@ -45,6 +46,21 @@ def lacks_rights(error: BaseException) -> bool:
     """Whether the user may not do something, be it inside a script."""
     in_script = ("The user executing the script", "ACL failure in script")
     return isinstance(error, NoPermissionError) or str(error).startswith(in_script)
+
+
+def not_a_url(url: str, error: ValueError) -> str:
+    """Say what is wrong with an address, and nothing of its password.
+
+    redis-py's own text may quote a piece of it: where a password holds `/`, what is before that is
+    taken for a port.
+    """
+    shown = without_password(url)
+    if "@" in url:
+        return (
+            f"{shown!r} is not a Redis URL; use redis://user:password@host:port/db, with what is "
+            "special in a password percent-encoded"
+        )
+    return f"{shown!r} is not a Redis URL ({error}); use redis://host:port/db"
 
 
 def explain(error: BaseException, where: str, names: Names) -> str:

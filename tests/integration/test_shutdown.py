@@ -100,6 +100,29 @@ class TestSignals:
         assert stream.frames[-1]["event"] == "stream-close"
         assert "Traceback" not in server.log.replace("KeyboardInterrupt", "")
 
+    @pytest.mark.parametrize("server_name", ["granian", "hypercorn", "gunicorn-asgi"])
+    async def test_sigint_does_the_same_elsewhere(self, serve, open_streams, server_name):
+        server = serve(server=server_name)
+        [stream] = await open_streams(server, 1)
+
+        await signalled(server, signal.SIGINT)
+
+        await stream.until_end()
+        assert stream.frames[-1]["event"] == "stream-close"
+        assert "Traceback" not in server.log
+
+    async def test_sigint_that_gunicorn_passes_on_ends_streams_though_not_the_worker(
+        self, serve, open_streams
+    ):
+        """The worker does not end without streams either, before gunicorn kills it."""
+        server = serve(server="gunicorn-uvicorn")
+        [stream] = await open_streams(server, 1)
+
+        server.process.send_signal(signal.SIGINT)
+
+        await stream.until_end()
+        assert stream.frames[-1]["event"] == "stream-close"
+
     # granian alone keeps its connections where nobody can drop them
     @pytest.mark.parametrize(
         ("server_name", "seconds"),

@@ -574,6 +574,28 @@ class TestLimits:
         assert notes.manager.hub.feed("note:1:events") is None
 
 
+class TestStoreThatIsAway:
+    async def test_stream_is_answered_503_and_only_the_log_says_why(
+        self, make_notes, connect, caplog
+    ):
+        class Away(MemoryBroker):
+            async def subscribe(self, *_args, **_kwargs):
+                raise BrokerError("Redis at 10.1.2.3:6379 lacks rights")
+
+        notes = make_notes(broker=Away())
+        refused = await connect(notes.app, URL)
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert refused.body == b'{"detail":"events cannot be had at present; try again later"}'
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            (
+                "WARNING",
+                "stream of 'note:1:events' refused: Redis at 10.1.2.3:6379 lacks rights",
+            )
+        ]
+        assert notes.manager.session_count("1") == 0
+
+
 class TestFollowing:
     """What several streams of a channel wait for together."""
 

@@ -154,7 +154,7 @@ class Session(Generic[T]):
             if self._can_go_on():
                 return self._opening(initial) + self._take()
             if self.resumed:
-                self.resumed, self._reset = False, "slow"
+                self.resumed, self._reset = False, self._why_not()
             self._move_to_top()
         msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
@@ -271,6 +271,10 @@ class Session(Generic[T]):
         log = self._feed.log
         return log.incarnation == self._incarnation and log.reaches(self.offset)
 
+    def _why_not(self) -> ResetReason:
+        log = self._feed.log
+        return "slow" if log.incarnation == self._incarnation else log.restart_reason
+
     def _move_to_top(self) -> None:
         log = self._feed.log
         self._incarnation = log.incarnation
@@ -343,8 +347,7 @@ class Session(Generic[T]):
             await self._finish(_call(self._send, message), message)
 
     async def _reset_message(self) -> Message:
-        reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
-        frames = None if self._is_closing else await self._reset_frames(reason)
+        frames = None if self._is_closing else await self._reset_frames(self._why_not())
         if self._is_closing:
             # to show it the state of now, of all times, would be wrong for a revoked client; one
             # that comes back is reset then

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
-from fastapi_sse_channels import Session
-from fastapi_sse_channels._position import new_epoch, start_of
+from fastapi_sse_channels import Session, StreamResetError
+from fastapi_sse_channels._log import Log
+from fastapi_sse_channels._position import Position, new_epoch, start_of
 
 URL = "/notes/1/events"
 
@@ -265,6 +266,36 @@ class TestLostContinuity:
 
         assert notes.controls(stream) == ["stream-open", "stream-reset epoch"]
         assert notes.texts(stream) == ["live"]
+
+    @pytest.mark.parametrize(
+        ("top", "before", "reason"),
+        [
+            (20, "trimmed", "trimmed"),
+            (20, "expired", "expired"),
+            (1, "trimmed", "ahead"),
+            (2, "trimmed", "epoch"),
+        ],
+    )
+    async def test_log_that_cannot_be_continued_says_why_as_to_a_client_that_comes_back(
+        self, make_notes, connect, top, before, reason
+    ):
+        """The store went on, or back, without this process."""
+        notes = make_notes()
+        [*_, seen] = await notes.publish("a", "b")
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+        elsewhere = Log(feed.log.retention, Position(feed.log.epoch, top, "other"), before=before)
+        async with notes.manager.subscribe("1") as events:
+            feed.log.become(elsewhere)
+            feed.notify()
+            await stream.until(b"stream-reset")
+            with pytest.raises(StreamResetError) as in_python:
+                await anext(events)
+        back = await connect(notes.app, URL, last_event_id=seen)
+
+        assert notes.controls(stream) == ["stream-open", f"stream-reset {reason}"]
+        assert notes.controls(back) == ["stream-open", f"stream-reset {reason}"]
+        assert in_python.value.reason == reason
 
     async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
         self, make_notes, connect, eventually, reloading

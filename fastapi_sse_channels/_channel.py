@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._checks import check_choice
+from ._wire import CloseReason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._manager import ChannelManager
     from ._session import Session
     from ._subscription import Subscription
-    from ._wire import CloseReason
 
 T = TypeVar("T")
 
@@ -53,7 +55,11 @@ class Channel(Generic[T]):
 
         Returns:
             How many streams were open.
+
+        Raises:
+            ConfigurationError: There is no such reason on the wire.
         """
+        check_choice("reason", reason, CloseReason)
         sessions = self.sessions
         for session in sessions:
             session.close(reason, reconnect=reconnect)

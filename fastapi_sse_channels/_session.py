@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _wire
+from ._checks import check_choice
 from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
@@ -137,7 +138,11 @@ class Session(Generic[T]):
         Args:
             reason: Tells the client why.
             reconnect: Whether the client should come back.
+
+        Raises:
+            ConfigurationError: There is no such reason on the wire.
         """
+        check_choice("reason", reason, _wire.CloseReason)
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
         self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
         self._is_closing = True

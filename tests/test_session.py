@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
-from fastapi_sse_channels import Session, StreamResetError
+from fastapi_sse_channels import ConfigurationError, Session, StreamResetError, _stream
 from fastapi_sse_channels._log import Log
 from fastapi_sse_channels._position import Position, new_epoch, start_of
 
@@ -425,6 +425,17 @@ class TestClosing:
 
         assert json.loads(stream.frames[-1]["data"]) == {"reason": "revoked", "reconnect": True}
 
+    async def test_reason_that_the_wire_does_not_know_is_refused(self, make_notes, connect):
+        notes = make_notes()
+        unknown: Any = "kicked"
+        with pytest.raises(ConfigurationError, match="reason='kicked' is not known; use 'shut"):
+            notes.manager.channel("1").close(unknown)
+        await connect(notes.app, URL)
+        [session] = notes.manager.sessions("1")
+
+        with pytest.raises(ConfigurationError, match="reason='kicked' is not known; use 'shut"):
+            session.close(unknown)
+
     async def test_close_from_another_thread(self, make_notes, connect):
         notes = make_notes()
         stream = await connect(notes.app, URL)
@@ -589,6 +600,27 @@ class TestHooks:
         await stream.until_end()
 
         assert "on_disconnect failed" in caplog.text
+
+    async def test_on_disconnect_that_hangs_is_given_up_and_named(
+        self, make_notes, connect, caplog, monkeypatch
+    ):
+        monkeypatch.setattr(_stream, "_DISCONNECT_TIMEOUT", 0.05)
+        ended = asyncio.Event()
+
+        async def on_disconnect(_session):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await stream.until_end()
+        await ended.wait()
+
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "on_disconnect took longer than 0.05 s" in caplog.text
 
     async def test_on_disconnect_that_times_out_by_itself_is_not_called_slow(
         self, make_notes, connect, caplog

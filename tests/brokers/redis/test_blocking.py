@@ -141,6 +141,19 @@ def test_idempotency_key_stores_once(server, make_publisher):
     assert server.client.xlen(LOG) == 1
 
 
+async def test_idempotency_key_is_that_of_the_application_too(server, make_publisher, make_notes):
+    manager = make_notes(broker=server.url).manager
+    await manager.start()
+    first = await manager.publish("1", {"type": "note"}, idempotency_key="once")
+    again = await asyncio.to_thread(
+        make_publisher().publish, "1", Note(text="b"), idempotency_key="once"
+    )
+    await manager.stop()
+
+    assert again == first
+    assert server.client.xlen(LOG) == 1
+
+
 def test_namespace_database_and_retention_are_those_asked_for(server, make_publisher):
     publisher = make_publisher(f"{server.url}/3", namespace="shop", history_size=2)
     for _ in range(5):

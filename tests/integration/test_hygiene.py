@@ -175,7 +175,7 @@ class TestClients:
         await eventually(lambda: _equals(session_count(server), 0), timeout=10)
         assert "Traceback" not in server.log
 
-    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn"])
+    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn", "gunicorn-asgi"])
     async def test_client_that_leaves_is_noticed_at_once(
         self, hygiene, open_stream, eventually, server_name
     ):
@@ -222,7 +222,7 @@ class TestBytes:
             "x-accel-buffering": "no",
         }
 
-    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn"])
+    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn", "gunicorn-asgi"])
     async def test_separators_and_controls_in_text_arrive_unaltered(
         self, hygiene, open_stream, server_name
     ):

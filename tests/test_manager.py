@@ -548,7 +548,7 @@ class TestCounting:
 
 
 class TestLimits:
-    async def test_stream_too_many_is_answered_503(self, make_notes, connect):
+    async def test_stream_too_many_is_answered_503(self, make_notes, connect, caplog):
         notes = make_notes(max_sessions=2)
         first, _second = [await connect(notes.app, URL) for _ in range(2)]
 
@@ -559,6 +559,9 @@ class TestLimits:
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         assert admitted.status == 200
+        [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
+        assert warning.levelname == "WARNING"
+        assert "'note:1:events' refused: max_sessions=2 streams are open" in warning.getMessage()
 
     async def test_limit_holds_for_streams_that_ask_at_once(self, make_notes, connect):
         notes = make_notes(max_sessions=3)
@@ -643,7 +646,7 @@ class TestFollowing:
 
 
 class TestDrain:
-    async def test_drain_ends_every_stream_and_refuses_new_ones(self, make_notes, connect):
+    async def test_drain_ends_every_stream_and_refuses_new_ones(self, make_notes, connect, caplog):
         notes = make_notes(drain_spread=1)
         streams = [await connect(notes.app, f"/notes/{name}/events") for name in "123"]
 
@@ -655,6 +658,8 @@ class TestDrain:
             assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
             assert 500 <= int(stream.frames[-1]["retry"]) <= 1500
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        # a deploy is no trouble
+        assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
     async def test_drain_does_not_wait_for_a_client_that_reads_nothing(self, make_notes, connect):
         notes = make_notes()

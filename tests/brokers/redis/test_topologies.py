@@ -15,7 +15,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from fastapi_sse_channels._errors import PublishError
+from fastapi_sse_channels._errors import BrokerError, PublishError
 from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
@@ -89,6 +89,19 @@ def knows_primary(client: Any, node_id: str) -> bool:
         node["node_id"] == node_id and "master" in node["flags"] and node["connected"]
         for node in nodes
     )
+
+
+async def test_cluster_taken_for_one_server_is_told_what_to_use(cluster):
+    """By the first channel of another server at the latest."""
+    for port in cluster[:3]:
+        broker = RedisBroker(f"redis://127.0.0.1:{port}")
+        with pytest.raises(BrokerError, match=r"is part of a cluster .* use RedisBroker\.cluster"):
+            try:
+                await broker.start()
+                for number in range(12):
+                    await broker.publish(f"channel-{number}", event_body(b"1"), RETENTION)
+            finally:
+                await broker.stop()
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])

@@ -370,13 +370,14 @@ class TestHead:
         def refuse() -> Any:
             raise HTTPException(404)
 
-        router, include = {
-            "channel": ({"channel": refuse}, {}),
-            "dependencies": ({"dependencies": [Depends(refuse)]}, {}),
-            "include": ({}, {"dependencies": [Depends(refuse)]}),
-        }[place]
+        options: dict[str, dict[str, Any]] = {
+            "channel": {"channel": refuse},
+            "dependencies": {"dependencies": [Depends(refuse)]},
+        }
+        include = {"dependencies": [Depends(refuse)]} if place == "include" else {}
         path = "/notes/{note_id}/events"
-        app = app_with(create_sse_router(make_manager(), path, **router), **include)
+        router = create_sse_router(make_manager(), path, **options.get(place, {}))
+        app = app_with(router, **include)
 
         assert (await connect(app, "/notes/7/events", method="HEAD")).status == 404
 

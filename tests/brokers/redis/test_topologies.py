@@ -93,15 +93,18 @@ def knows_primary(client: Any, node_id: str) -> bool:
 
 async def test_cluster_taken_for_one_server_is_told_what_to_use(cluster):
     """By the first channel of another server at the latest."""
+
+    async def use(broker):
+        await broker.start()
+        try:
+            for number in range(12):
+                await broker.publish(f"channel-{number}", event_body(b"1"), RETENTION)
+        finally:
+            await broker.stop()
+
     for port in cluster[:3]:
-        broker = RedisBroker(f"redis://127.0.0.1:{port}")
         with pytest.raises(BrokerError, match=r"is part of a cluster .* use RedisBroker\.cluster"):
-            try:
-                await broker.start()
-                for number in range(12):
-                    await broker.publish(f"channel-{number}", event_body(b"1"), RETENTION)
-            finally:
-                await broker.stop()
+            await use(RedisBroker(f"redis://127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])

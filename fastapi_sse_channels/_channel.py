@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._checks import check_choice
+from ._wire import CloseReason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._manager import ChannelManager
     from ._session import Session
     from ._subscription import Subscription
-    from ._wire import CloseReason
 
 T = TypeVar("T")
 
@@ -54,7 +56,11 @@ class Channel(Generic[T]):
 
         Returns:
             The number of streams that were open.
+
+        Raises:
+            ConfigurationError: `reason` is not one that `stream-close` can have.
         """
+        check_choice("reason", reason, CloseReason)
         sessions = self.sessions
         for session in sessions:
             session.close(reason, reconnect=reconnect)

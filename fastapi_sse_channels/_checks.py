@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Container
 from typing import Any, get_args
 
@@ -19,6 +20,51 @@ def check_positive(**values: object) -> None:
         if not isinstance(value, int | float) or not value > 0:
             msg = f"{name}={value!r} must be a number greater than 0"
             raise ConfigurationError(msg)
+
+
+def check_whole(**values: object) -> None:
+    """Refuse what is no whole number from 1 on.
+
+    Raises:
+        ConfigurationError: One of them.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int) or value < 1:
+            msg = f"{name}={value!r} must be a whole number greater than 0"
+            raise ConfigurationError(msg)
+
+
+def check_finite(**values: object) -> None:
+    """Refuse what is no finite number from 0 on.
+
+    Raises:
+        ConfigurationError: One of them.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            msg = f"{name}={value!r} must be a finite number, 0 or greater"
+            raise ConfigurationError(msg)
+
+
+def check_text(**values: object) -> None:
+    """Refuse what is no text, or an empty one.
+
+    Raises:
+        ConfigurationError: One of them.
+    """
+    for name, value in values.items():
+        if not isinstance(value, str) or not value:
+            msg = f"{name}={value!r} must be a text, and not an empty one"
+            raise ConfigurationError(msg)
+
+
+def without_password(url: str) -> str:
+    """Return an address as it may be shown: without user, password and options."""
+    scheme, separator, rest = url.partition("//") if "//" in url else ("", "", url)
+    _, has_user, server = rest.partition("?")[0].rpartition("@")
+    # an "@" among the options, or after a "?" that a password holds: either may be part of one
+    is_unclear = "@" in rest and not has_user
+    return scheme + separator + ("" if is_unclear else server)
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -63,6 +63,7 @@ class Log:
         floor: The oldest position from which a reader can go on.
         top: The position of the newest entry.
         incarnation: How often it was (re)started; readers of an earlier one are cut off.
+        restart_reason: Why readers of the incarnation before cannot go on.
         nbytes: Bytes of the frames held.
         retention: How much is kept.
     """
@@ -74,6 +75,7 @@ class Log:
         "floor",
         "incarnation",
         "nbytes",
+        "restart_reason",
         "retention",
         "top",
     )
@@ -102,6 +104,7 @@ class Log:
             before: Why a reader cannot go on from an earlier one.
         """
         self.incarnation += 1
+        self.restart_reason: ResetReason = "epoch"
         self._entries: deque[Entry] = deque()
         self.floor = top
         self._gap_reason: ResetReason = before
@@ -111,7 +114,10 @@ class Log:
 
     def become(self, other: Log) -> None:
         """Take over the entries of another log, which is then given up; cuts off readers too."""
+        missed = other.gap(self.top)
         self.restart(other.top, before=other._gap_reason)
+        if missed is not None:
+            self.restart_reason = missed.reason
         self.floor = other.floor
         self.nbytes = other.nbytes
         self._entries = other._entries

@@ -13,7 +13,14 @@ from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
 from ._channel import Channel
-from ._checks import check_choice, check_positive
+from ._checks import (
+    check_choice,
+    check_finite,
+    check_positive,
+    check_text,
+    check_whole,
+    without_password,
+)
 from ._direct import Chunks
 from ._errors import BrokerError, ConfigurationError
 from ._events import EventNames, EventSchema
@@ -94,20 +101,20 @@ class ChannelManager(Generic[T]):
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.
         """
-        check_positive(
+        check_whole(
             history_size=history_size,
             history_bytes=history_bytes,
-            history_ttl=history_ttl,
             max_event_bytes=max_event_bytes,
             retry=retry,
-            send_timeout=send_timeout,
-            slow_after=slow_after,
         )
+        check_positive(history_ttl=history_ttl, send_timeout=send_timeout, slow_after=slow_after)
+        check_finite(drain_spread=drain_spread)
         check_choice("slow_policy", slow_policy, SlowPolicy)
         if ping_interval is not None:
             check_positive(ping_interval=ping_interval)
+            check_finite(ping_interval=ping_interval)
         if max_sessions is not None:
-            check_positive(max_sessions=max_sessions)
+            check_whole(max_sessions=max_sessions)
         self.schema = EventSchema(
             event_type, max_event_bytes=max_event_bytes, event_names=event_names
         )
@@ -165,10 +172,13 @@ class ChannelManager(Generic[T]):
         Raises:
             InvalidEventError: The event was refused, before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
+            ConfigurationError: The idempotency key is no text, or an empty one.
             PublishError: The broker could not confirm that the event is stored.
             BrokerError: The broker was not started, or was stopped.
         """
         key = self.keys.key(resource_id)
+        if idempotency_key is not None:
+            check_text(idempotency_key=idempotency_key)
         body = self.schema.body(event)
         hub = self._hub_for_publishing()
         if hub.loop is asyncio.get_running_loop():
@@ -229,7 +239,8 @@ class ChannelManager(Generic[T]):
     def sessions(self, resource_id: str | int | UUID) -> tuple[Session[T], ...]:
         """Return the streams of a resource in this process."""
         key = self.keys.key(resource_id)
-        sessions = self._running.sessions if self._running else ()
+        # first a copy, made in one step: the event loop may go on while another thread looks
+        sessions = tuple(self._running.sessions) if self._running else ()
         return tuple(session for session in sessions if session.channel.key == key)
 
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
@@ -351,8 +362,9 @@ def _broker(broker: object) -> Broker:
         except ModuleNotFoundError as error:
             raise ConfigurationError(str(error)) from error
         return RedisBroker(broker)
+    shown = without_password(broker) if isinstance(broker, str) else broker
     msg = (
-        f"broker={broker!r} is not known; use 'memory://', 'redis://host:port/db', or a Broker "
+        f"broker={shown!r} is not known; use 'memory://', 'redis://host:port/db', or a Broker "
         "object"
     )
     raise ConfigurationError(msg)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fastapi import HTTPException
 from sse_starlette import EventSourceResponse
 
-from ._errors import BrokerError, DrainingError, SessionLimitError, SnapshotTooSlowError
+from ._errors import (
+    BrokerError,
+    BrokerNotStartedError,
+    DrainingError,
+    SessionLimitError,
+    SnapshotTooSlowError,
+)
 from ._handoff import hand_off
 from ._session import Session
 from ._snapshot import NO_SNAPSHOT, SnapshotRefusedError
@@ -103,7 +109,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", self._channel.key, error)
-            raise HTTPException(503, str(error), headers=_RETRY_AFTER) from error
+            raise HTTPException(503, _public(error), headers=_RETRY_AFTER) from error
 
     async def _open_on(
         self, hub: Hub, feed: Feed, scope: Scope, receive: Receive, send: Send
@@ -139,6 +145,14 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         # a copy: middlewares add to the headers they are handed
         headers = list(self.raw_headers)
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
+
+
+def _public(error: Exception) -> str:
+    """Say what a client may know: where a store is, and who has which rights there, is not it."""
+    # that the hook is missing is found out by whoever writes the application
+    if isinstance(error, BrokerError) and not isinstance(error, BrokerNotStartedError):
+        return "events cannot be had at present; try again later"
+    return str(error)
 
 
 async def _close_dependencies(scope: Scope) -> None:

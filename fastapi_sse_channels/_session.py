@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from . import _wire
+from ._checks import check_choice
 from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
 from ._position import awaiting_initial
@@ -137,7 +138,11 @@ class Session(Generic[T]):
         Args:
             reason: Sent to the client.
             reconnect: Whether the client should connect again.
+
+        Raises:
+            ConfigurationError: `reason` is not one that `stream-close` can have.
         """
+        check_choice("reason", reason, _wire.CloseReason)
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
         self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
         self._is_closing = True
@@ -154,7 +159,7 @@ class Session(Generic[T]):
             if self._can_go_on():
                 return self._opening(initial) + self._take()
             if self.resumed:
-                self.resumed, self._reset = False, "slow"
+                self.resumed, self._reset = False, self._why_not()
             self._move_to_top()
         msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
@@ -281,6 +286,10 @@ class Session(Generic[T]):
         log = self._feed.log
         return log.incarnation == self._incarnation and log.reaches(self.offset)
 
+    def _why_not(self) -> ResetReason:
+        log = self._feed.log
+        return "slow" if log.incarnation == self._incarnation else log.restart_reason
+
     def _move_to_top(self) -> None:
         log = self._feed.log
         self._incarnation = log.incarnation
@@ -353,8 +362,7 @@ class Session(Generic[T]):
             await self._finish(_call(self._send, message), message)
 
     async def _reset_message(self) -> Message:
-        reason: ResetReason = "slow" if self._feed.log.incarnation == self._incarnation else "epoch"
-        frames = None if self._is_closing else await self._reset_frames(reason)
+        frames = None if self._is_closing else await self._reset_frames(self._why_not())
         if self._is_closing:
             # a revoked client must not be shown the current state, and one that reconnects will be
             # reset then

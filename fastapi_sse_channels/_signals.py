@@ -7,12 +7,20 @@ closed, and wait for open streams first.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 _Handler = Callable[[int, FrameType | None], object]
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _signals() -> Iterator[signal.Signals]:
+    yield signal.SIGTERM
+    yield signal.SIGINT
+    # gunicorn passes a SIGINT on to its workers as this; elsewhere it may be anything
+    if "gunicorn" in sys.modules:
+        yield signal.SIGQUIT
 
 
 class _Link:
@@ -43,7 +51,7 @@ class SignalChain:
         """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in _SIGNALS:
+        for number in _signals():
             current = signal.getsignal(number)
             # without a handler in Python to call next, the process ends as it always did
             if callable(current) and not self._is_in(current):

@@ -144,7 +144,7 @@ class Subscription(Generic[T]):
         log = feed.log
         reason = self._reset
         if log.incarnation != self._incarnation:
-            reason = reason or "epoch"
+            reason = reason or log.restart_reason
         elif not log.reaches(self._position.offset):
             reason = reason or "slow"
         if reason is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from ._checks import check_positive
+from ._checks import check_finite, check_positive, check_text, check_whole
 from ._errors import ConfigurationError
 from ._events import EventNames, EventSchema
 from ._keys import KeySpace
@@ -68,13 +68,11 @@ class SyncPublisher(Generic[T]):
         if not isinstance(broker, str):
             msg = f"broker={broker!r} is no address of a server; use broker='redis://host:port/db'"
             raise ConfigurationError(msg)
-        check_positive(
-            history_size=history_size,
-            history_bytes=history_bytes,
-            history_ttl=history_ttl,
-            max_event_bytes=max_event_bytes,
-            publish_timeout=publish_timeout,
+        check_whole(
+            history_size=history_size, history_bytes=history_bytes, max_event_bytes=max_event_bytes
         )
+        check_positive(history_ttl=history_ttl, publish_timeout=publish_timeout)
+        check_finite(publish_timeout=publish_timeout)
         try:
             from .brokers.redis import BlockingStore  # noqa: PLC0415  # an optional extra
         except ModuleNotFoundError as error:
@@ -103,9 +101,12 @@ class SyncPublisher(Generic[T]):
         Raises:
             InvalidEventError: Refused before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
+            ConfigurationError: The idempotency key is no text, or an empty one.
             PublishError: Redis could not confirm that the event is stored.
         """
         key = self._keys.key(resource_id)
+        if idempotency_key is not None:
+            check_text(idempotency_key=idempotency_key)
         body = self._schema.body(event)
         return self._store.publish(key, body, self._retention, idempotency_key).event_id
 

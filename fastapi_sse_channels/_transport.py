@@ -52,13 +52,18 @@ def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
     """Follow middleware wrappers to the server's transport.
 
     Returns:
-        `None` where the server keeps its transport to itself (granian, hypercorn); the caller
-        then has to end the response as ASGI allows.
+        `None` where the server keeps its transport to itself (granian), or other requests share it
+        (HTTP/2); the caller then has to end the response as ASGI allows.
     """
     for owner in _owners(send, receive):
-        transport = getattr(owner, "transport", None)
-        if callable(getattr(transport, "abort", None)):
-            return cast("AbortableTransport", transport)
+        # uvicorn's cycle has it, gunicorn's body receiver its protocol, hypercorn a stream writer
+        for place in (owner, *(getattr(owner, name, None) for name in ("protocol", "writer"))):
+            transport = getattr(place, "transport", None)
+            if callable(getattr(transport, "abort", None)):
+                return cast("AbortableTransport", transport)
+        if hasattr(owner, "streams"):
+            # what is behind hypercorn's HTTP/2 belongs to all of them
+            return None
     return None
 
 

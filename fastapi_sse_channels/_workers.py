@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _OPTIONS = ("--workers", "-w")
+_VARIABLES = ("UVICORN_WORKERS", "GRANIAN_WORKERS", "WEB_CONCURRENCY")
 
 
 def warn_if_several_workers() -> None:
@@ -15,7 +16,7 @@ def warn_if_several_workers() -> None:
 
     Measured: of 40 events published over two uvicorn workers, a client saw 21.
     """
-    workers = worker_count(sys.argv, os.environ.get("WEB_CONCURRENCY"))
+    workers = worker_count(sys.argv, os.environ)
     if workers > 1:
         msg = (
             f"{workers} worker processes use an in-memory broker, so a client sees only the "
@@ -26,11 +27,17 @@ def warn_if_several_workers() -> None:
         warnings.warn(msg, RuntimeWarning, stacklevel=2)
 
 
-def worker_count(argv: Sequence[str], web_concurrency: str | None) -> int:
+def worker_count(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Read the number of workers from a server's command line or environment.
 
     uvicorn, gunicorn, granian and hypercorn all keep their command line in their workers.
     """
+    found = _option(argv) or _option(environ.get("GUNICORN_CMD_ARGS", "").split())
+    named = (environ.get(name, "") for name in _VARIABLES)
+    return found or next((int(value) for value in named if value.isdigit()), 1)
+
+
+def _option(argv: Sequence[str]) -> int | None:
     for position, argument in enumerate(argv):
         name, _, value = argument.partition("=")
         if name in _OPTIONS and not value and position + 1 < len(argv):
@@ -41,4 +48,4 @@ def worker_count(argv: Sequence[str], web_concurrency: str | None) -> int:
             continue
         if value.isdigit():
             return int(value)
-    return int(web_concurrency) if web_concurrency and web_concurrency.isdigit() else 1
+    return None

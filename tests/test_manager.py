@@ -47,8 +47,34 @@ class TestConfiguration:
     )
     @pytest.mark.parametrize("value", [0, -1, float("nan"), "15s"])
     def test_number_that_cannot_work_is_refused_by_name(self, make_notes, option, value):
-        with pytest.raises(ConfigurationError, match=f"{option}=.* must be a number greater than"):
+        said = f"{option}=.* must be a (whole )?number greater than 0"
+        with pytest.raises(ConfigurationError, match=said):
             make_notes(**{option: value})
+
+    @pytest.mark.parametrize(
+        "option", ["history_size", "history_bytes", "max_event_bytes", "retry", "max_sessions"]
+    )
+    @pytest.mark.parametrize("value", [0.5, 2.5, float("inf")])
+    def test_number_that_counts_something_is_whole(self, make_notes, option, value):
+        with pytest.raises(ConfigurationError, match=f"{option}={value} must be a whole number"):
+            make_notes(**{option: value})
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("ping_interval", float("inf")),
+            ("drain_spread", float("inf")),
+            ("drain_spread", float("nan")),
+            ("drain_spread", -1),
+            ("drain_spread", "5s"),
+        ],
+    )
+    def test_number_that_no_client_can_be_told_is_refused(self, make_notes, option, value):
+        with pytest.raises(ConfigurationError, match=f"{option}={value!r} must be a finite number"):
+            make_notes(**{option: value})
+
+    def test_clients_may_all_be_told_to_come_back_at_once(self, make_notes):
+        make_notes(drain_spread=0)
 
     @pytest.mark.parametrize(
         ("option", "value", "known"),
@@ -70,6 +96,15 @@ class TestConfiguration:
     def test_unknown_broker_is_told_what_is_known(self, make_notes, broker):
         with pytest.raises(ConfigurationError, match="is not known; use 'memory://', 'redis://"):
             make_notes(broker=broker)
+
+    @pytest.mark.parametrize("address", ["kafka://me:secret@host", "Redis://:secret@host/0"])
+    def test_password_for_an_unknown_broker_is_never_shown(self, make_notes, address):
+        with pytest.raises(
+            ConfigurationError, match=r"broker='\w+://host(/0)?' is not known"
+        ) as error:
+            make_notes(broker=address)
+
+        assert "secret" not in str(error.value)
 
     def test_two_managers_cannot_share_keys_on_one_broker(self, make_notes):
         broker = MemoryBroker()
@@ -160,6 +195,17 @@ class TestPublish:
         assert len(ids) == 1
         assert notes.texts(stream) == ["a", "a"]
         assert len({*ids, other, elsewhere}) == 3
+
+    # a header that was not sent would make all events of five minutes one
+    @pytest.mark.parametrize("key", ["", 1, UUID(int=1)])
+    async def test_idempotency_key_that_is_no_text_is_refused(self, make_notes, key):
+        notes = make_notes()
+
+        with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
+            await notes.manager.publish("1", {"type": "note"}, idempotency_key=key)
+
+        [event_id] = await notes.publish("a")
+        assert event_id.split(".")[1] == "1"
 
     async def test_event_is_validated_and_encoded_once_whatever_listens(self, connect):
         seen: list[str] = []
@@ -425,6 +471,29 @@ class TestCounting:
         assert [notes.manager.session_count(name) for name in "123"] == [1, 1, 0]
         assert await notes.manager.total_session_count("1") == 1
 
+    async def test_sessions_may_be_listed_in_a_thread_while_streams_come_and_go(
+        self, make_notes, connect
+    ):
+        notes = make_notes()
+        for number in range(300):
+            await connect(notes.app, f"/notes/{number}/events")
+        stop = threading.Event()
+
+        def list_sessions():
+            listed = 0
+            while not stop.is_set():
+                listed += len(notes.manager.sessions("1"))
+            return listed
+
+        listing = asyncio.ensure_future(asyncio.to_thread(list_sessions))
+        for _ in range(300):
+            stream = await connect(notes.app, "/notes/2/events")
+            stream.disconnect()
+            await stream.until_end()
+        stop.set()
+
+        assert await listing > 0
+
     async def test_nothing_is_counted_before_anything_ran(self, make_notes):
         notes = make_notes()
 
@@ -479,7 +548,7 @@ class TestCounting:
 
 
 class TestLimits:
-    async def test_stream_too_many_is_answered_503(self, make_notes, connect):
+    async def test_stream_too_many_is_answered_503(self, make_notes, connect, caplog):
         notes = make_notes(max_sessions=2)
         first, _second = [await connect(notes.app, URL) for _ in range(2)]
 
@@ -490,6 +559,9 @@ class TestLimits:
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         assert admitted.status == 200
+        [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
+        assert warning.levelname == "WARNING"
+        assert "'note:1:events' refused: max_sessions=2 streams are open" in warning.getMessage()
 
     async def test_limit_holds_for_streams_that_ask_at_once(self, make_notes, connect):
         notes = make_notes(max_sessions=3)
@@ -503,6 +575,28 @@ class TestLimits:
             stream.disconnect()
             await stream.until_end()
         assert notes.manager.hub.feed("note:1:events") is None
+
+
+class TestStoreThatIsAway:
+    async def test_stream_is_answered_503_and_only_the_log_says_why(
+        self, make_notes, connect, caplog
+    ):
+        class Away(MemoryBroker):
+            async def subscribe(self, *_args, **_kwargs):
+                raise BrokerError("Redis at 10.1.2.3:6379 lacks rights")
+
+        notes = make_notes(broker=Away())
+        refused = await connect(notes.app, URL)
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert refused.body == b'{"detail":"events cannot be had at present; try again later"}'
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            (
+                "WARNING",
+                "stream of 'note:1:events' refused: Redis at 10.1.2.3:6379 lacks rights",
+            )
+        ]
+        assert notes.manager.session_count("1") == 0
 
 
 class TestFollowing:
@@ -552,7 +646,7 @@ class TestFollowing:
 
 
 class TestDrain:
-    async def test_drain_ends_every_stream_and_refuses_new_ones(self, make_notes, connect):
+    async def test_drain_ends_every_stream_and_refuses_new_ones(self, make_notes, connect, caplog):
         notes = make_notes(drain_spread=1)
         streams = [await connect(notes.app, f"/notes/{name}/events") for name in "123"]
 
@@ -564,6 +658,8 @@ class TestDrain:
             assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
             assert 500 <= int(stream.frames[-1]["retry"]) <= 1500
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        # a deploy is no trouble
+        assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
     async def test_drain_does_not_wait_for_a_client_that_reads_nothing(
         self, make_notes, connect, eventually

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import shutil
@@ -17,6 +18,7 @@ import fastapi_sse_channels
 from benchmarks.report import figures_in, readme_figures
 from benchmarks.results import Results, newest
 from fastapi_sse_channels import ChannelManager
+from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +86,37 @@ def test_every_name_of_the_names_table_exists():
 )
 def test_limits_table_names_arguments_of_the_manager(argument):
     assert argument in inspect.signature(ChannelManager).parameters
+
+
+UNITS = {"events": 1, "s": 1, "ms": 1, "": 1, "KiB": 1024, "MiB": 1024 * 1024}
+
+
+def defaults_of(table):
+    """The defaults of a table of options, by name."""
+    for line in table.splitlines():
+        if line.startswith("| `"):
+            names, values = (cell.strip() for cell in line.split("|")[1:3])
+            yield from zip(names.split("`")[1::2], values.split(", "), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "heading"),
+    [
+        (ChannelManager, "| argument of `ChannelManager`"),
+        (RedisBroker, "| option of `RedisBroker`"),
+    ],
+)
+def test_options_have_the_defaults_that_their_table_names(make, heading):
+    table = README.split(heading)[1].split("\n\n")[0]
+    parameters = inspect.signature(make).parameters
+
+    defaults = dict(defaults_of(table))
+
+    assert len(defaults) > 5
+    for name, text in defaults.items():
+        [number, unit] = re.findall(r"^([\d ]+|`.+`) ?(\w*)$", text)[0]
+        value = ast.literal_eval(number.strip("`").replace(" ", ""))
+        assert value * UNITS[unit] == parameters[name].default
 
 
 def test_rights_are_those_that_the_broker_asks_for():

@@ -379,13 +379,21 @@ class TestHead:
         assert (stream.status, stream.body) == (200, b"")
         assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
 
-    async def test_head_is_refused_where_get_is(self, connect):
-        def channel():
+    @pytest.mark.parametrize("place", ["channel", "dependencies", "include"])
+    async def test_head_is_refused_where_get_is(self, connect, place):
+        def refuse() -> Any:
             raise HTTPException(404)
 
-        app = app_with(create_sse_router(make_manager(), "/events", channel=channel))
+        options: dict[str, dict[str, Any]] = {
+            "channel": {"channel": refuse},
+            "dependencies": {"dependencies": [Depends(refuse)]},
+        }
+        include = {"dependencies": [Depends(refuse)]} if place == "include" else {}
+        path = "/notes/{note_id}/events"
+        router = create_sse_router(make_manager(), path, **options.get(place, {}))
+        app = app_with(router, **include)
 
-        assert (await connect(app, "/events", method="HEAD")).status == 404
+        assert (await connect(app, "/notes/7/events", method="HEAD")).status == 404
 
     async def test_other_methods_are_not_allowed(self, connect):
         app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))

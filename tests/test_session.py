@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
-from fastapi_sse_channels import Session
-from fastapi_sse_channels._position import new_epoch, start_of
+from fastapi_sse_channels import ConfigurationError, Session, StreamResetError, _stream
+from fastapi_sse_channels._log import Log
+from fastapi_sse_channels._position import Position, new_epoch, start_of
 
 URL = "/notes/1/events"
 
@@ -266,6 +267,36 @@ class TestLostContinuity:
         assert notes.controls(stream) == ["stream-open", "stream-reset epoch"]
         assert notes.texts(stream) == ["live"]
 
+    @pytest.mark.parametrize(
+        ("top", "before", "reason"),
+        [
+            (20, "trimmed", "trimmed"),
+            (20, "expired", "expired"),
+            (1, "trimmed", "ahead"),
+            (2, "trimmed", "epoch"),
+        ],
+    )
+    async def test_log_that_cannot_be_continued_says_why_as_to_a_client_that_comes_back(
+        self, make_notes, connect, top, before, reason
+    ):
+        """The store went on, or back, without this process."""
+        notes = make_notes()
+        [*_, seen] = await notes.publish("a", "b")
+        stream = await connect(notes.app, URL)
+        feed = notes.manager.hub.feed("note:1:events")
+        elsewhere = Log(feed.log.retention, Position(feed.log.epoch, top, "other"), before=before)
+        async with notes.manager.subscribe("1") as events:
+            feed.log.become(elsewhere)
+            feed.notify()
+            await stream.until(b"stream-reset")
+            with pytest.raises(StreamResetError) as in_python:
+                await anext(events)
+        back = await connect(notes.app, URL, last_event_id=seen)
+
+        assert notes.controls(stream) == ["stream-open", f"stream-reset {reason}"]
+        assert notes.controls(back) == ["stream-open", f"stream-reset {reason}"]
+        assert in_python.value.reason == reason
+
     async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
         self, make_notes, connect, eventually, reloading
     ):
@@ -393,6 +424,17 @@ class TestClosing:
         await stream.until_end()
 
         assert json.loads(stream.frames[-1]["data"]) == {"reason": "revoked", "reconnect": True}
+
+    async def test_reason_that_the_wire_does_not_know_is_refused(self, make_notes, connect):
+        notes = make_notes()
+        unknown: Any = "kicked"
+        with pytest.raises(ConfigurationError, match="reason='kicked' is not known; use 'shut"):
+            notes.manager.channel("1").close(unknown)
+        await connect(notes.app, URL)
+        [session] = notes.manager.sessions("1")
+
+        with pytest.raises(ConfigurationError, match="reason='kicked' is not known; use 'shut"):
+            session.close(unknown)
 
     async def test_close_from_another_thread(self, make_notes, connect):
         notes = make_notes()
@@ -558,6 +600,27 @@ class TestHooks:
         await stream.until_end()
 
         assert "on_disconnect failed" in caplog.text
+
+    async def test_on_disconnect_that_hangs_is_given_up_and_named(
+        self, make_notes, connect, caplog, monkeypatch
+    ):
+        monkeypatch.setattr(_stream, "_DISCONNECT_TIMEOUT", 0.05)
+        ended = asyncio.Event()
+
+        async def on_disconnect(_session):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        notes = make_notes(router={"on_disconnect": on_disconnect})
+        stream = await connect(notes.app, URL)
+        stream.disconnect()
+        await stream.until_end()
+        await ended.wait()
+
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "on_disconnect took longer than 0.05 s" in caplog.text
 
     async def test_on_disconnect_that_times_out_by_itself_is_not_called_slow(
         self, make_notes, connect, caplog

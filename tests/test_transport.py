@@ -105,6 +105,42 @@ async def test_transport_is_found_behind_functions_of_every_shape():
     assert transport_behind(send, None) is cycle.transport
 
 
+class Part:
+    """Shaped like a part of a server, which leads to another."""
+
+    def __init__(self, send=None, **places):
+        self.send = send
+        self.__dict__ |= places
+
+    async def stream_send(self, event):
+        pass
+
+    async def receive(self):
+        pass
+
+
+def test_transport_of_hypercorn_is_that_of_its_stream_writer():
+    transport = Transport()
+    tcp_server = Part(writer=Part(transport=transport))
+    h11 = Part(tcp_server.stream_send)
+
+    assert transport_behind(Part(h11.stream_send).stream_send, None) is transport
+
+
+def test_transport_that_streams_of_http2_share_is_left_alone():
+    tcp_server = Part(writer=Part(transport=Transport()))
+    h2 = Part(tcp_server.stream_send, streams={})
+
+    assert transport_behind(Part(h2.stream_send).stream_send, None) is None
+
+
+def test_transport_of_gunicorn_is_that_of_what_its_body_arrives_by():
+    transport = Transport()
+    body_receiver = Part(protocol=Part(transport=transport))
+
+    assert transport_behind(print, body_receiver.receive) is transport
+
+
 @pytest.mark.parametrize("send", [None, print, lambda _message: None, functools.partial(print)])
 def test_server_that_keeps_its_transport_to_itself_has_none(send):
     assert transport_behind(send, send) is None

@@ -8,24 +8,28 @@ from fastapi_sse_channels._workers import worker_count
 
 
 @pytest.mark.parametrize(
-    ("command", "web_concurrency", "expected"),
+    ("command", "environ", "expected"),
     [
-        ("uvicorn app:app", None, 1),
-        ("uvicorn app:app --workers 4", None, 4),
-        ("uvicorn app:app --workers=4", None, 4),
-        ("gunicorn -w 3 app:app", None, 3),
-        ("gunicorn -w3 app:app", None, 3),
-        ("gunicorn -w=3 app:app", None, 3),
-        ("granian --workers 2 app:app", None, 2),
-        ("uvicorn app:app --workers 1", "8", 1),
-        ("uvicorn app:app", "8", 8),
-        ("uvicorn app:app", "", 1),
-        ("uvicorn app:app", "many", 1),
-        ("uvicorn app:app --workers", None, 1),
-        ("uvicorn app:app --workers many", None, 1),
-        ("pytest -watch tests", None, 1),
-        ("", None, 1),
+        ("uvicorn app:app", {}, 1),
+        ("uvicorn app:app --workers 4", {}, 4),
+        ("uvicorn app:app --workers=4", {}, 4),
+        ("gunicorn -w 3 app:app", {}, 3),
+        ("gunicorn -w3 app:app", {}, 3),
+        ("gunicorn -w=3 app:app", {}, 3),
+        ("granian --workers 2 app:app", {}, 2),
+        ("uvicorn app:app --workers 1", {"WEB_CONCURRENCY": "8"}, 1),
+        ("uvicorn app:app", {"WEB_CONCURRENCY": "8"}, 8),
+        ("uvicorn app:app", {"WEB_CONCURRENCY": ""}, 1),
+        ("uvicorn app:app", {"WEB_CONCURRENCY": "many"}, 1),
+        ("uvicorn app:app --workers", {}, 1),
+        ("uvicorn app:app --workers many", {}, 1),
+        ("uvicorn app:app", {"UVICORN_WORKERS": "3", "WEB_CONCURRENCY": "1"}, 3),
+        ("granian app:app", {"GRANIAN_WORKERS": "3"}, 3),
+        ("gunicorn app:app", {"GUNICORN_CMD_ARGS": "-k asgi --workers=3"}, 3),
+        ("gunicorn app:app -w 1", {"GUNICORN_CMD_ARGS": "--workers=3"}, 1),
+        ("pytest -watch tests", {}, 1),
+        ("", {}, 1),
     ],
 )
-def test_worker_count(command, web_concurrency, expected):
-    assert worker_count(command.split(), web_concurrency) == expected
+def test_worker_count(command, environ, expected):
+    assert worker_count(command.split(), environ) == expected

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 HTTP_IMPLEMENTATIONS = ["uvicorn", "uvicorn-h11"]
+SERVERS = [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn", "gunicorn-asgi"]
 # Written out here as well, so that an application that alters it is noticed.
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
 
@@ -175,7 +176,7 @@ class TestClients:
         await eventually(lambda: _equals(session_count(server), 0), timeout=10)
         assert "Traceback" not in server.log
 
-    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn"])
+    @pytest.mark.parametrize("server_name", SERVERS)
     async def test_client_that_leaves_is_noticed_at_once(
         self, hygiene, open_stream, eventually, server_name
     ):
@@ -222,7 +223,7 @@ class TestBytes:
             "x-accel-buffering": "no",
         }
 
-    @pytest.mark.parametrize("server_name", [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn"])
+    @pytest.mark.parametrize("server_name", SERVERS)
     async def test_separators_and_controls_in_text_arrive_unaltered(
         self, hygiene, open_stream, server_name
     ):

@@ -100,10 +100,44 @@ class TestSignals:
         assert stream.frames[-1]["event"] == "stream-close"
         assert "Traceback" not in server.log.replace("KeyboardInterrupt", "")
 
-    async def test_client_that_reads_nothing_does_not_hold_up_the_end(
-        self, serve, open_stream, open_streams
+    @pytest.mark.parametrize("server_name", ["granian", "hypercorn", "gunicorn-asgi"])
+    async def test_sigint_does_the_same_elsewhere(self, serve, open_streams, server_name):
+        server = serve(server=server_name)
+        [stream] = await open_streams(server, 1)
+
+        await signalled(server, signal.SIGINT)
+
+        await stream.until_end()
+        assert stream.frames[-1]["event"] == "stream-close"
+        assert "Traceback" not in server.log
+
+    async def test_sigint_that_gunicorn_passes_on_ends_streams_though_not_the_worker(
+        self, serve, open_streams
     ):
-        server = serve()
+        """The worker does not end without streams either, before gunicorn kills it."""
+        server = serve(server="gunicorn-uvicorn")
+        [stream] = await open_streams(server, 1)
+
+        server.process.send_signal(signal.SIGINT)
+
+        await stream.until_end()
+        assert stream.frames[-1]["event"] == "stream-close"
+
+    # granian alone keeps its connections where nobody can drop them
+    @pytest.mark.parametrize(
+        ("server_name", "seconds"),
+        [
+            ("uvicorn", 2),
+            ("hypercorn", 5),
+            ("hypercorn-no-worker", 5),
+            ("gunicorn-asgi", 5),
+            ("gunicorn-uvicorn", 5),
+        ],
+    )
+    async def test_client_that_reads_nothing_does_not_hold_up_the_end(
+        self, serve, open_stream, open_streams, server_name, seconds
+    ):
+        server = serve(server=server_name)
         reading = (await open_streams(server, 2))[1]
         await open_stream(f"{server.url}/discussions/0/events", receive_buffer=4096)
         async with httpx2.AsyncClient(base_url=server.url, timeout=20) as client:
@@ -113,7 +147,7 @@ class TestSignals:
                     "/discussions/0/repeated", params={"times": 60}, json={"text": text}
                 )
 
-        assert await signalled(server) < 2
+        assert await signalled(server) < seconds
 
         await reading.until_end()
         assert reading.frames[-1]["event"] == "stream-close"

@@ -67,7 +67,7 @@ class BlockingStore:
         """Prepare a client.
 
         Raises:
-            ConfigurationError: The URL is not one of Redis.
+            ConfigurationError: The URL is not one of Redis, or the namespace is empty.
         """
         options = {
             **options_for(seconds),
@@ -78,7 +78,7 @@ class BlockingStore:
         try:
             self._client: Any = Redis.from_url(url, max_connections=_AS_MANY_AS_THREADS, **options)
         except ValueError as error:
-            raise url_error(url, error) from error
+            raise url_error(url, error) from None
         pool = self._client.connection_pool
         # the URL's own options win over arguments, but these are not for the user to choose
         pool.connection_kwargs.update(options)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..._checks import check_choice
-from ..._errors import BrokerError, BrokerNotStartedError, ConfigurationError, PublishError
+from ..._checks import check_choice, check_finite, check_positive, check_whole
+from ..._errors import BrokerError, BrokerNotStartedError, PublishError
 from ..._log import Log, Retention
 from .._base import Broker, History, closed_error, history_of
 from ._connect import (
@@ -67,13 +67,17 @@ class RedisBroker(Broker):
             connect: Makes the connections, in place of `url`.
 
         Raises:
-            ConfigurationError: The URL is not one of Redis, the namespace is empty, or `follow`
-                is not known.
+            ConfigurationError: The URL is not one of Redis, or an option cannot work.
         """
-        if not namespace:
-            msg = "namespace is empty; name the application, such as 'shop'"
-            raise ConfigurationError(msg)
         check_choice("follow", follow, Follow)
+        check_positive(
+            publish_timeout=publish_timeout,
+            start_timeout=start_timeout,
+            probe_interval=probe_interval,
+            check_interval=check_interval,
+        )
+        check_finite(publish_timeout=publish_timeout, probe_interval=probe_interval)
+        check_whole(max_connections=max_connections)
         self._follow: Follow = follow
         self._publish_timeout = publish_timeout
         self._start_timeout = start_timeout
@@ -90,7 +94,7 @@ class RedisBroker(Broker):
         try:
             connector = self._connect()
         except ValueError as error:
-            raise url_error(url, error) from error
+            raise url_error(url, error) from None
         self._where = repr(connector)
         self._names = Names(namespace, connector.database)
 
@@ -117,6 +121,7 @@ class RedisBroker(Broker):
         """
         return cls(
             publish_timeout=publish_timeout,
+            max_connections=max_connections,
             connect=lambda: connect_through_sentinel(
                 sentinels,
                 service,
@@ -149,8 +154,10 @@ class RedisBroker(Broker):
             options: Other options of the constructor.
         """
         return cls(
+            url,
             follow=follow,
             publish_timeout=publish_timeout,
+            max_connections=max_connections,
             connect=lambda: ClusterConnector(
                 url,
                 seconds=publish_timeout,

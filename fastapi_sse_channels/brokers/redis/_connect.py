@@ -18,6 +18,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ..._checks import without_password
 from ..._errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class ClusterConnector:
 
     def __repr__(self) -> str:
         """Name the cluster, without its password."""
-        return f"Redis Cluster at {self._url.rpartition('@')[2].rpartition('//')[2]}"
+        return f"Redis Cluster at {without_password(self._url).rpartition('//')[2]}"
 
     def shards(self) -> Sequence[str]:
         """See `Connector.shards`."""
@@ -195,8 +196,20 @@ class ClusterConnector:
 
 
 def url_error(url: str, error: ValueError) -> ConfigurationError:
-    """Make the error of a URL that redis-py refuses."""
-    return ConfigurationError(f"{url!r} is not a Redis URL ({error}); use redis://host:port/db")
+    """Make the error of a URL that redis-py refuses, without anything of its password.
+
+    redis-py's own text may quote a piece of it: where a password holds `/`, the part before that
+    is taken for a port.
+    """
+    shown = without_password(url)
+    if "@" in url:
+        msg = (
+            f"{shown!r} is not a Redis URL; use redis://user:password@host:port/db, with the "
+            "special characters of a password percent-encoded"
+        )
+    else:
+        msg = f"{shown!r} is not a Redis URL ({error}); use redis://host:port/db"
+    return ConfigurationError(msg)
 
 
 def address_of(client: Any) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from ..._errors import ConfigurationError
+
 
 class Names:
     """Key and channel names inside one namespace."""
@@ -19,7 +21,13 @@ class Names:
         Args:
             namespace: Begins every name.
             database: Part of every pub/sub channel, for `SELECT` keeps only keys apart.
+
+        Raises:
+            ConfigurationError: The namespace is empty.
         """
+        if not namespace:
+            msg = "namespace is empty; name the application, such as 'shop'"
+            raise ConfigurationError(msg)
         self.namespace = quote(namespace, safe="")
         events = f"ev{database}" if database else "ev"
         self._event_prefix = f"{self.namespace}:{events}:{{"

@@ -141,6 +141,19 @@ def test_idempotency_key_stores_once(server, make_publisher):
     assert server.client.xlen(LOG) == 1
 
 
+async def test_idempotency_key_is_that_of_the_application_too(server, make_publisher, make_notes):
+    manager = make_notes(broker=server.url).manager
+    await manager.start()
+    first = await manager.publish("1", {"type": "note"}, idempotency_key="once")
+    again = await asyncio.to_thread(
+        make_publisher().publish, "1", Note(text="b"), idempotency_key="once"
+    )
+    await manager.stop()
+
+    assert again == first
+    assert server.client.xlen(LOG) == 1
+
+
 def test_namespace_database_and_retention_are_those_asked_for(server, make_publisher):
     publisher = make_publisher(f"{server.url}/3", namespace="shop", history_size=2)
     for _ in range(5):
@@ -185,9 +198,41 @@ def test_broker_that_is_no_address_is_refused(broker):
         SyncPublisher(Note, broker=broker, key_prefix="note")
 
 
-def test_number_that_cannot_work_is_refused_by_name(make_publisher):
-    with pytest.raises(ConfigurationError, match="history_size=0 must be a number greater than 0"):
-        make_publisher(history_size=0)
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("history_size", 0, "a whole number greater than 0"),
+        ("history_size", 2.5, "a whole number greater than 0"),
+        ("history_ttl", 0, "a number greater than 0"),
+        ("publish_timeout", -1, "a number greater than 0"),
+        ("publish_timeout", float("inf"), "a finite number"),
+    ],
+)
+def test_number_that_cannot_work_is_refused_by_name(make_publisher, option, value, said):
+    with pytest.raises(ConfigurationError, match=f"{option}={value} must be {said}"):
+        make_publisher(**{option: value})
+
+
+def test_empty_namespace_is_refused(make_publisher):
+    with pytest.raises(ConfigurationError, match="name the application"):
+        make_publisher(namespace="")
+
+
+def test_password_of_an_address_that_is_none_is_never_shown(make_publisher):
+    with pytest.raises(
+        ConfigurationError, match=r"redis://example.com:port' is not a Redis"
+    ) as error:
+        make_publisher("redis://user:secret@example.com:port")
+
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["", 1])
+def test_idempotency_key_that_is_no_text_is_refused_before_redis(server, make_publisher, key):
+    with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
+        make_publisher().publish("1", Note(), idempotency_key=key)
+
+    assert server.names() == []
 
 
 class TestFailing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from typing import Any
 
 import pytest
@@ -30,6 +31,10 @@ BODY = event_body(b"1")
 
 def publish(broker, **options):
     return broker.publish(KEY, BODY, KEEPING, **options)
+
+
+def by_sentinel(**options):
+    return RedisBroker.sentinel([("127.0.0.1", 1)], "main", **options)
 
 
 class TestNotStarted:
@@ -232,10 +237,64 @@ class TestStarting:
         with pytest.raises(ConfigurationError, match="use 'pattern' or 'channel'"):
             RedisBroker(follow=follow)
 
-    def test_password_is_never_shown(self):
-        broker = RedisBroker("redis://user:secret@example.com:1/2")
+    @pytest.mark.parametrize(
+        "option",
+        ["publish_timeout", "start_timeout", "probe_interval", "check_interval", "max_connections"],
+    )
+    @pytest.mark.parametrize("make", [RedisBroker, RedisBroker.cluster, by_sentinel])
+    @pytest.mark.parametrize("value", [0, -1, float("nan"), "2s"])
+    def test_number_that_cannot_work_is_refused_by_name(self, make, option, value):
+        said = f"{option}={value!r} must be a (whole )?number greater than 0"
+        with pytest.raises(ConfigurationError, match=said):
+            make(**{option: value})
 
-        assert repr(broker) == "<RedisBroker Redis at example.com:1 stopped>"
+    @pytest.mark.parametrize(
+        ("option", "said"),
+        [
+            ("publish_timeout", "finite"),
+            ("probe_interval", "finite"),
+            ("max_connections", "whole"),
+        ],
+    )
+    def test_number_without_an_end_is_refused_by_name(self, option, said):
+        without_end: Any = float("inf")
+        with pytest.raises(ConfigurationError, match=f"{option}=inf must be a {said} number"):
+            RedisBroker(**{option: without_end})
+
+    @pytest.mark.parametrize(
+        ("broker", "shown"),
+        [
+            (RedisBroker("redis://user:secret@example.com:1/2"), "Redis at example.com:1"),
+            (RedisBroker("redis://example.com:1?password=secret"), "Redis at example.com:1"),
+            (
+                RedisBroker.cluster("redis://user:secret@example.com:1"),
+                "Redis Cluster at example.com:1",
+            ),
+            (
+                RedisBroker.cluster("redis://example.com:1?password=secret"),
+                "Redis Cluster at example.com:1",
+            ),
+        ],
+    )
+    def test_password_is_never_shown(self, broker, shown):
+        assert repr(broker) == f"<RedisBroker {shown} stopped>"
+
+    @pytest.mark.parametrize("make", [RedisBroker, RedisBroker.cluster])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://user:secret@example.com:port/0",
+            "redis://:secret/more@example.com:1",
+            "redis://:secret?more@example.com:1",
+            "redis://:secret//more@example.com:1",
+            "redis://example.com:port?password=secret@",
+        ],
+    )
+    def test_password_of_an_address_that_is_none_is_never_shown(self, make, url):
+        with pytest.raises(ConfigurationError, match="is not a Redis URL") as refused:
+            make(url)
+
+        assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 class TestFailing:

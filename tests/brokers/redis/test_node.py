@@ -245,6 +245,28 @@ async def test_event_stored_without_being_announced_is_found(start_broker, follo
     await channel.shows(1)
 
 
+async def test_node_that_missed_more_than_is_kept_says_so_to_its_streams(
+    server, make_notes, connect
+):
+    notes = make_notes(broker=server.url, history_size=5)
+    await notes.manager.start()
+    stream = await connect(notes.app, "/notes/1/events")
+    [seen] = await notes.publish("seen")
+    await stream.until(b'"text":"seen"')
+    for _ in range(6):
+        keys, arguments = publish_call(NAMES, KEY, event_body(b"1"), KEEPING, None)
+        server.client.eval(PUBLISH.text, len(keys), *keys, "elsewhere", *arguments[1:])
+    await notes.publish("after")
+    await stream.until(b"stream-reset")
+    back = await connect(notes.app, "/notes/1/events", last_event_id=seen)
+
+    assert notes.controls(stream) == notes.controls(back) == ["stream-open", "stream-reset trimmed"]
+    stopping = asyncio.ensure_future(notes.manager.stop())
+    for each in (stream, back):
+        await each.until_end()
+    await stopping
+
+
 async def test_event_that_took_the_place_of_a_lost_one_unannounced_is_found(
     start_broker, follow, server
 ):

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from fastapi_sse_channels._errors import PublishError
+from fastapi_sse_channels._errors import BrokerError, PublishError
 from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
@@ -89,6 +89,22 @@ def knows_primary(client: Any, node_id: str) -> bool:
         node["node_id"] == node_id and "master" in node["flags"] and node["connected"]
         for node in nodes
     )
+
+
+async def test_cluster_taken_for_one_server_is_told_what_to_use(cluster):
+    """By the first channel of another server at the latest."""
+
+    async def use(broker):
+        await broker.start()
+        try:
+            for number in range(12):
+                await broker.publish(f"channel-{number}", event_body(b"1"), RETENTION)
+        finally:
+            await broker.stop()
+
+    for port in cluster[:3]:
+        with pytest.raises(BrokerError, match=r"is part of a cluster .* use RedisBroker\.cluster"):
+            await use(RedisBroker(f"redis://127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])

@@ -346,6 +346,9 @@ class Node:
 
     def _sync(self, followed: Followed) -> None:
         """Read what was missed, in the background; callable at any time."""
+        if self._followed.get(self._names.channel(followed.key).encode()) is not followed:
+            # let go while its position was looked at; nobody would let it go again
+            return
         # a look already under way may be older than the cause of this call
         followed.is_outdated = True
         if followed.arrived is None:

@@ -110,6 +110,7 @@ class Node:
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
         self._lease_was_kept = True
+        self._was_cut_off = False
         self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
@@ -254,7 +255,7 @@ class Node:
         if is_first:
             return
         logger.info("Redis is back; reading what was missed")
-        self.counts.rewrite()
+        self._was_cut_off = True
         for followed in self._followed.values():
             if followed.shard == link.shard:
                 self._sync(followed)
@@ -441,6 +442,8 @@ class Node:
         await self._limited(client.execute_command(verb, channel, token))
 
     async def _renew_lease(self) -> None:
+        if self._was_cut_off:
+            await self._take_another_lease()
         lease = self._names.lease(self.id)
         client = self._connector.client
         # unlike SET, this is allowed when memory is full
@@ -455,6 +458,20 @@ class Node:
             # the next time, for who saw no lease may only now delete them.
             self.counts.rewrite()
         self._lease_was_kept = is_kept
+
+    async def _take_another_lease(self) -> None:
+        """Disown the counts written so far: a server that lost its last writes has old ones."""
+        node = secrets.token_hex(8)
+        try:
+            await self._limited(
+                self._connector.client.set(self._names.lease(node), "1", px=self._lease_ms)
+            )
+        except OutOfMemoryError:
+            logger.debug("another lease cannot be written", exc_info=True)
+            return
+        self._was_cut_off = False
+        self.id = node
+        self.counts.rename(node)
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:

@@ -216,20 +216,27 @@ class Node:
             if not await self._catch_up(followed):
                 self._sync(followed)
         except BaseException:
-            self.unfollow(key)
+            self._let_go(followed)
             raise
         return followed.log
 
     def unfollow(self, key: str) -> None:
         """Stop following a channel."""
-        channel = self._names.channel(key)
-        followed = self._followed.pop(channel.encode(), None)
-        if followed is None:
-            return
+        followed = self._followed.get(self._names.channel(key).encode())
+        if followed is not None:
+            self._let_go(followed)
+
+    def _let_go(self, followed: Followed) -> None:
         if followed.syncing is not None:
             followed.syncing.cancel()
+        channel = self._names.channel(followed.key)
+        if self._followed.get(channel.encode(), followed) is not followed:
+            # it was let go before, and somebody follows the channel again
+            return
+        self._followed.pop(channel.encode(), None)
         link = self._links.get(followed.shard)
         if self._follow == "channel" and link is not None:
+            # also if it was let go before: it may have been subscribed since
             link.unsubscribe(channel)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:

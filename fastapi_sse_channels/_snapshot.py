@@ -7,9 +7,10 @@ route of its own, which is never mounted: it opens and closes what it needs arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
+from weakref import WeakKeyDictionary, ref
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -39,7 +40,8 @@ class SnapshotRoute:
         """
         self._initial_event = initial_event
         self._encode = encode
-        self._routes: dict[tuple[str, ...], tuple[Any, APIRoute]] = {}
+        # of every application that includes the router, for as long as there is that one
+        self._routes: WeakKeyDictionary[Any, dict[tuple[str, ...], APIRoute]] = WeakKeyDictionary()
 
     def bind(self, scope: Scope, receive: Receive, send: Send) -> Snapshot:
         """Make a snapshot for a request."""
@@ -64,13 +66,13 @@ class SnapshotRoute:
     def _route(self, scope: Scope) -> APIRoute:
         # include_router may have put path parameters before the router's own
         names = tuple(scope["path_params"])
-        app, route = self._routes.get(names, (None, None))
-        if route is None or app is not scope["app"]:
-            route = self._build(names, scope["app"])
-            self._routes[names] = scope["app"], route
+        routes = self._routes.setdefault(scope["app"], {})
+        route = routes.get(names)
+        if route is None:
+            route = routes[names] = self._build(names, _Overrides(scope["app"]))
         return route
 
-    def _build(self, names: tuple[str, ...], app: Any) -> APIRoute:
+    def _build(self, names: tuple[str, ...], overrides: _Overrides) -> APIRoute:
         encode = self._encode
 
         async def endpoint(found: Any) -> Response:
@@ -80,7 +82,22 @@ class SnapshotRoute:
         # annotations made of local names cannot be resolved from strings
         endpoint.__annotations__["found"] = Annotated[Any, Depends(self._initial_event)]
         path = "".join(f"/{{{name}}}" for name in names) or "/"
-        return APIRoute(path, endpoint, response_model=None, dependency_overrides_provider=app)
+        return APIRoute(
+            path, endpoint, response_model=None, dependency_overrides_provider=overrides
+        )
+
+
+class _Overrides:
+    """The `dependency_overrides` of an application, without holding the application."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: object) -> None:
+        self._app = ref(app)
+
+    @property
+    def dependency_overrides(self) -> Mapping[Any, Any]:
+        return getattr(self._app(), "dependency_overrides", {})
 
 
 class Snapshot:

@@ -262,7 +262,8 @@ class TestEncode:
             model_config = ConfigDict(alias_generator=alias_generators.to_camel)
             event_type: Literal["camel"] = "camel"
 
-        class Llama(Camel):
+        class Llama(BaseModel):
+            model_config = ConfigDict(alias_generator=alias_generators.to_camel)
             event_type: Literal["llama"] = "llama"
 
         union = Annotated[Camel | Llama, Field(discriminator="event_type")]

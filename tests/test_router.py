@@ -1,6 +1,8 @@
 """Routes: where the resource comes from, what runs before the first byte, and what may fail."""
 
+import gc
 import json
+from types import FunctionType
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -38,6 +40,13 @@ async def opens_channel(connect, manager, app, path, resource_id):
     await manager.publish(resource_id, Note(text="hello"))
     await stream.until(b'"text":"hello"')
     return True
+
+
+def snapshot_endpoints():
+    """Count what FastAPI keeps for good of every route."""
+    gc.collect()
+    functions = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
+    return len([one for one in functions if one.__qualname__.startswith("SnapshotRoute._build")])
 
 
 class TestPath:
@@ -320,6 +329,24 @@ class TestInitialEvent:
 
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
+
+    async def test_router_of_two_applications_has_a_route_for_each_and_no_more(self, connect):
+        def name() -> str:
+            return "real"
+
+        def initial(text: Annotated[str, Depends(name)]):
+            return Note(text=text)
+
+        router = create_sse_router(make_manager(), "/notes/{note_id}", initial_event=initial)
+        apps = app_with(router), app_with(router)
+        apps[1].dependency_overrides[name] = lambda: "fake"
+        before = snapshot_endpoints()
+        for _ in range(3):
+            for app, text in zip(apps, [b'"real"', b'"fake"'], strict=True):
+                stream = await connect(app, "/notes/7")
+                await stream.until(text)
+
+        assert snapshot_endpoints() - before == 2
 
     async def test_is_encoded_while_its_dependencies_are_open(self, connect):
         """What an ORM loads lazily is still to be had."""

@@ -30,6 +30,7 @@ T = TypeVar("T")
 logger = logging.getLogger("fastapi_sse_channels")
 
 _RETRY_AFTER = {"Retry-After": "2"}
+_STORE_AWAY = "the events cannot be had at present; the server's log says why"
 
 
 class StreamHooks(Generic[T]):
@@ -103,7 +104,9 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", self._channel.key, error)
-            raise HTTPException(503, str(error), headers=_RETRY_AFTER) from error
+            # where the store is, and what it said, is not for everybody who asks
+            detail = _STORE_AWAY if isinstance(error, BrokerError) else str(error)
+            raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
 
     async def _open_on(
         self, hub: Hub, feed: Feed, scope: Scope, receive: Receive, send: Send

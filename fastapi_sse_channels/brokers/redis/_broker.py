@@ -181,6 +181,7 @@ class RedisBroker(Broker):
         Raises:
             BrokerError: The server cannot be reached, or refuses; the message says what to do.
         """
+        self._leave_closed_loop()
         while self._starting is not None:
             # two applications of one process, started side by side
             await asyncio.wait([self._starting])
@@ -242,6 +243,7 @@ class RedisBroker(Broker):
 
     def unsubscribe(self, key: str) -> None:
         """See `Broker.unsubscribe`."""
+        self._leave_closed_loop()
         if self._node is not None:
             self._node.unfollow(key)
 
@@ -274,6 +276,12 @@ class RedisBroker(Broker):
         )
         await node.start(self._start_timeout)
         return node
+
+    def _leave_closed_loop(self) -> None:
+        # closed without a `stop`, it has taken with it what the node had
+        if self._node is not None and self._node.loop.is_closed():
+            self._node = None
+            self._starts = 0
 
     def _started(self) -> Node:
         if self._node is not None:

@@ -101,6 +101,7 @@ class Node:
     ) -> None:
         """Connect nothing yet; times in seconds."""
         self.id = secrets.token_hex(8)
+        self.loop = asyncio.get_running_loop()
         self._connector = connector
         self._names = names
         self._follow = follow

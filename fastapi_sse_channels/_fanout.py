@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -205,7 +206,8 @@ class Pinger:
         """Keep a session's connection from looking idle until it ends."""
         self._place(session, _PING_SLOTS - 1)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_length, self._tick)
+            # the context of the first stream's request would be kept for as long as there are pings
+            self._timer = self._loop.call_later(self._tick_length, self._tick, context=Context())
 
     def stop(self) -> None:
         """Forget every session."""

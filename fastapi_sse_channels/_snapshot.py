@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from starlette.background import BackgroundTask
     from starlette.types import Message, Receive, Scope, Send
 
 _RESULT = "fastapi_sse_channels.initial_events"
@@ -143,7 +144,7 @@ class _Loaded(Response):
 
     def __init__(self, events: Sequence[bytes]) -> None:
         self._events = events
-        self.background = None
+        self.background: BackgroundTask | None = None  # FastAPI puts the tasks of the load here
 
     async def __call__(
         self,
@@ -152,6 +153,9 @@ class _Loaded(Response):
         send: Send,  # noqa: ARG002
     ) -> None:
         scope[_RESULT] = self._events
+        background: BackgroundTask | None = self.background
+        if background is not None:
+            await background()
 
 
 def _listed(found: object) -> Sequence[object]:

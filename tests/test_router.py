@@ -6,7 +6,16 @@ from types import FunctionType
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+)
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
@@ -347,6 +356,16 @@ class TestInitialEvent:
                 await stream.until(text)
 
         assert snapshot_endpoints() - before == 2
+
+    async def test_its_background_tasks_are_run(self, connect):
+        done = []
+
+        def initial(tasks: BackgroundTasks):
+            tasks.add_task(done.append, "noted")
+            return Note(text="a")
+
+        assert await self.texts(connect, initial) == ["a"]
+        assert done == ["noted"]
 
     async def test_is_encoded_while_its_dependencies_are_open(self, connect):
         """What an ORM loads lazily is still to be had."""

@@ -296,7 +296,8 @@ class RedisBroker(Broker):
             f"{self!r} was not started. Include the router made by create_sse_router in the "
             "application itself (the lifespan of a mounted application is never run, nor that of a "
             "router that another one includes after it was included itself), or use "
-            "FastAPI(lifespan=sse_lifespan(manager))"
+            "FastAPI(lifespan=sse_lifespan(manager)). A lifespan of your own publishes inside "
+            "`async with sse_lifespan(manager):`"
         )
         raise BrokerNotStartedError(msg)
 

@@ -358,7 +358,7 @@ class TestInitialEvent:
         assert snapshot_endpoints() - before == 2
 
     async def test_its_background_tasks_are_run(self, connect):
-        done = []
+        done: list[str] = []
 
         def initial(tasks: BackgroundTasks):
             tasks.add_task(done.append, "noted")

@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypeAliasType, TypeForm
 
 from ._checks import check_choice
@@ -40,7 +40,7 @@ class EventSchema(Generic[T]):
     Attributes:
         event_type: What the user declared.
         name: The name the union was declared with, if it has one (`type X = …`, `RootModel`).
-        discriminator: The field whose literal names an event.
+        discriminator: The field whose literal names an event, as it is called in JSON.
         names: Every event name of the union.
     """
 
@@ -68,12 +68,15 @@ class EventSchema(Generic[T]):
         self._is_named_on_wire = event_names == "discriminator"
         self.name, bare = _unwrap(event_type)
         members, declared = _members(bare)
-        self.discriminator = declared or _common_literal(members)
-        self._member_of = _event_names(members, self.discriminator)
+        discriminator = declared or _common_literal(members)
+        self._member_of = _event_names(members, discriminator)
         self.names = tuple(self._member_of)
         self._adapter: TypeAdapter[T] = _adapter(event_type)
         self._encoders = {member: TypeAdapter(member) for member in members}
-        self._attribute = {member: _field_of(member, self.discriminator)[0] for member in members}
+        fields = {member: _field_of(member, discriminator) for member in members}
+        self._attribute = {member: name for member, (name, _) in fields.items()}
+        self.discriminator = _name_in_json(*fields[members[0]])
+        self._tags = {name: to_json({self.discriminator: name})[1:-1] for name in self.names}
 
     def validate(self, event: object) -> BaseModel:
         """Return the event as one of the union's models.
@@ -122,6 +125,13 @@ class EventSchema(Generic[T]):
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{member.__name__} cannot be encoded: {error}"
             raise InvalidEventError(msg) from error
+        if self._tags[name] not in data:
+            # of a serializer, or of aliases that differ; no client could tell what it is
+            msg = (
+                f"{member.__name__} cannot be encoded: its JSON lacks "
+                f"{self._tags[name].decode()}, by which clients know it"
+            )
+            raise InvalidEventError(msg)
         # pydantic writes NaN and the infinities as null unless told otherwise. This cheap search
         # of the bytes spares most events the walk through their values.
         if b"null" in data or b"NaN" in data or b"Infinity" in data:
@@ -261,6 +271,12 @@ def _literals(member: type[BaseModel], discriminator: str) -> Iterator[str]:
             f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
         )
         raise ConfigurationError(msg)
+    if field.exclude:
+        msg = (
+            f"{member.__name__}.{discriminator} is excluded from the JSON, in which clients look "
+            "for it; take away exclude=True"
+        )
+        raise ConfigurationError(msg)
     for argument in get_args(field.annotation):
         name = argument.value if isinstance(argument, Enum) else argument
         if not isinstance(name, str):
@@ -282,6 +298,10 @@ def _field_of(member: type[BaseModel], discriminator: str) -> tuple[str, FieldIn
         f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
     )
     raise ConfigurationError(msg)
+
+
+def _name_in_json(name: str, field: FieldInfo) -> str:
+    return field.serialization_alias or field.alias or name
 
 
 def _kebab(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DrainingError, SessionLimitError
@@ -89,7 +90,8 @@ class Hub:
         feed = self._feeds.get(key)
         if feed is None:
             feed = self._feeds[key] = Feed(key, self.fanout.mark)
-            feed.ready = self.loop.create_task(self._follow(feed))
+            # a feed keeps this task, which would keep the context of the request that came first
+            feed.ready = Context().run(self.loop.create_task, self._follow(feed))
         feed.users += 1
         try:
             assert feed.ready is not None

@@ -329,6 +329,8 @@ class ChannelManager(Generic[T]):
             raise BrokerError(msg)
         if hub is not None:
             hub.stop()
+            if hub.loop.is_closed():
+                self._starts = 0  # nobody is left to undo them
         self._running = Hub(
             self.broker,
             self.retention,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Pinger:
         """Keep a session's connection from looking idle until it ends."""
         self._place(session, _SLOTS - 1)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_length, self._tick)
+            # else the context of the first stream's request is kept for as long as there are pings
+            self._timer = self._loop.call_later(self._tick_length, self._tick, context=Context())
 
     def stop(self) -> None:
         """Forget every session."""

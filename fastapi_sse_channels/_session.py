@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import secrets
 import types
@@ -60,6 +61,7 @@ class Session(Generic[T]):
 
     __slots__ = (
         "__weakref__",
+        "_context",
         "_direct",
         "_extra",
         "_feed",
@@ -104,6 +106,9 @@ class Session(Generic[T]):
         self._send = send
         self._receive = receive
         self._load_initial = load_initial
+        # of the request: events are sent from the tasks of those who publish, whose user, tenant
+        # or trace must not be taken for this client's
+        self._context = contextvars.copy_context()
         self._settings = settings
         self._wake = wake
         self._direct: DirectWriter | None = None
@@ -214,7 +219,7 @@ class Session(Generic[T]):
         # what `_can_go_on` asks, without its two calls: this runs once for every delivery
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self._stuck_since = now
-            return self._recover()
+            return _within(self._context, self._recover())
         if self._extra:
             return self._send_now(self._next_message(), now)
         if self.offset == top:
@@ -232,7 +237,7 @@ class Session(Generic[T]):
             call: Any = self._send(message)
             if type(call) is not types.CoroutineType:
                 call = _await(call)
-            waiting_for = call.send(None)
+            waiting_for = self._context.run(call.send, None)
         except StopIteration:
             self._sent(message, now)
             return None
@@ -241,7 +246,7 @@ class Session(Generic[T]):
             self._lose(error)
             return None
         self._stuck_since = now
-        return self._finish(_rest_of(call, waiting_for), message)
+        return _within(self._context, self._finish(_rest_of(call, waiting_for), message))
 
     def abort(self) -> None:
         """Drop the connection without waiting for the client to read."""
@@ -415,8 +420,23 @@ async def _await(sending: Awaitable[None]) -> None:
     await sending
 
 
+def _plainly(step: Callable[[Any], Any], argument: Any) -> Any:
+    return step(argument)
+
+
+async def _within(context: contextvars.Context, call: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine every step of which sees a context of its own."""
+    try:
+        waiting_for = context.run(call.send, None)
+    except StopIteration:
+        return
+    await _rest_of(call, waiting_for, context.run)
+
+
 @types.coroutine
-def _rest_of(call: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
+def _rest_of(
+    call: Coroutine[Any, Any, None], waiting_for: Any, run: Callable[..., Any] = _plainly
+) -> Generator[Any, Any, None]:
     """Await a coroutine whose first step was already taken by hand."""
     while True:
         try:
@@ -427,6 +447,6 @@ def _rest_of(call: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any
         else:
             step, argument = call.send, value
         try:
-            waiting_for = step(argument)
+            waiting_for = run(step, argument)
         except StopIteration:
             return

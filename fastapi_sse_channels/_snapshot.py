@@ -7,15 +7,17 @@ route of its own, which is never mounted: it opens and closes what it needs arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
+from weakref import WeakKeyDictionary, ref
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from starlette.background import BackgroundTask
     from starlette.types import Message, Receive, Scope, Send
 
 _RESULT = "fastapi_sse_channels.initial_events"
@@ -39,7 +41,8 @@ class SnapshotRoute:
         """
         self._initial_event = initial_event
         self._encode = encode
-        self._routes: dict[tuple[str, ...], tuple[Any, APIRoute]] = {}
+        # of every application that includes the router, for as long as there is that one
+        self._routes: WeakKeyDictionary[Any, dict[tuple[str, ...], APIRoute]] = WeakKeyDictionary()
 
     def bind(self, scope: Scope, receive: Receive, send: Send) -> Snapshot:
         """Make a snapshot for a request."""
@@ -64,13 +67,13 @@ class SnapshotRoute:
     def _route(self, scope: Scope) -> APIRoute:
         # include_router may have put path parameters before the router's own
         names = tuple(scope["path_params"])
-        app, route = self._routes.get(names, (None, None))
-        if route is None or app is not scope["app"]:
-            route = self._build(names, scope["app"])
-            self._routes[names] = scope["app"], route
+        routes = self._routes.setdefault(scope["app"], {})
+        route = routes.get(names)
+        if route is None:
+            route = routes[names] = self._build(names, _Overrides(scope["app"]))
         return route
 
-    def _build(self, names: tuple[str, ...], app: Any) -> APIRoute:
+    def _build(self, names: tuple[str, ...], overrides: _Overrides) -> APIRoute:
         encode = self._encode
 
         async def endpoint(found: Any) -> Response:
@@ -80,7 +83,22 @@ class SnapshotRoute:
         # annotations made of local names cannot be resolved from strings
         endpoint.__annotations__["found"] = Annotated[Any, Depends(self._initial_event)]
         path = "".join(f"/{{{name}}}" for name in names) or "/"
-        return APIRoute(path, endpoint, response_model=None, dependency_overrides_provider=app)
+        return APIRoute(
+            path, endpoint, response_model=None, dependency_overrides_provider=overrides
+        )
+
+
+class _Overrides:
+    """The `dependency_overrides` of an application, without holding the application."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: object) -> None:
+        self._app = ref(app)
+
+    @property
+    def dependency_overrides(self) -> Mapping[Any, Any]:
+        return getattr(self._app(), "dependency_overrides", {})
 
 
 class Snapshot:
@@ -126,7 +144,7 @@ class _Loaded(Response):
 
     def __init__(self, events: Sequence[bytes]) -> None:
         self._events = events
-        self.background = None
+        self.background: BackgroundTask | None = None  # FastAPI puts the tasks of the load here
 
     async def __call__(
         self,
@@ -135,6 +153,9 @@ class _Loaded(Response):
         send: Send,  # noqa: ARG002
     ) -> None:
         scope[_RESULT] = self._events
+        background: BackgroundTask | None = self.background
+        if background is not None:
+            await background()
 
 
 def _listed(found: object) -> Sequence[object]:

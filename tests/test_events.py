@@ -23,6 +23,7 @@ from pydantic import (
     Tag,
     alias_generators,
     computed_field,
+    model_serializer,
 )
 from typing_extensions import TypeAliasType
 
@@ -175,6 +176,13 @@ class TestDefinition:
         with pytest.raises(ConfigurationError, match=r"Bad cannot be named .*choose another name"):
             schema_of(Bad)
 
+    def test_name_that_is_not_written_is_refused(self):
+        class Nameless(BaseModel):
+            type: Literal["nameless"] = Field("nameless", exclude=True)
+
+        with pytest.raises(ConfigurationError, match=r"Nameless\.type is excluded.*exclude=True"):
+            schema_of(Nameless)
+
     def test_name_that_is_no_string_is_refused(self):
         class Bad(BaseModel):
             type: Literal[1] = 1
@@ -248,6 +256,20 @@ class TestEncode:
         schema = schema_of(Annotated[A | B, Field(discriminator="type_")])
 
         assert schema.encode({"type": "b"}) == ("b", b'{"type":"b"}')
+
+    def test_discriminator_is_called_what_it_is_in_json(self):
+        class Camel(BaseModel):
+            model_config = ConfigDict(alias_generator=alias_generators.to_camel)
+            event_type: Literal["camel"] = "camel"
+
+        class Llama(BaseModel):
+            model_config = ConfigDict(alias_generator=alias_generators.to_camel)
+            event_type: Literal["llama"] = "llama"
+
+        union = Annotated[Camel | Llama, Field(discriminator="event_type")]
+
+        assert schema_of(union).discriminator == "eventType"
+        assert schema_of(Camel | Llama).discriminator == "eventType"
 
     def test_discriminator_that_pydantic_refuses_is_told_how_to_declare_it(self):
         class A(BaseModel):
@@ -400,6 +422,18 @@ class TestRefusal:
     def test_what_json_cannot_carry_is_refused(self, schema, extra):
         with pytest.raises(InvalidEventError, match="Added cannot be encoded"):
             schema.encode(Added(extra=extra))
+
+    def test_event_that_is_written_without_its_name_is_refused(self):
+        class Bare(BaseModel):
+            type: Literal["bare"] = "bare"
+            inner: dict[str, str] = {"type": "other"}
+
+            @model_serializer
+            def without_name(self) -> dict[str, object]:
+                return {"inner": self.inner}
+
+        with pytest.raises(InvalidEventError, match=r'Bare .* its JSON lacks "type":"bare"'):
+            schema_of(Bare).encode(Bare())
 
     def test_recursive_value_is_refused(self, schema):
         loop: list[Any] = []

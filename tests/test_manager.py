@@ -405,6 +405,18 @@ class TestLoops:
 
         assert second.split(".")[:2] == [event_id.split(".")[0], "2"]
 
+    def test_loop_that_was_closed_without_a_stop_leaves_no_start_to_be_undone(self, make_notes):
+        notes = make_notes()
+        asyncio.run(notes.manager.start())
+
+        async def use():
+            await notes.manager.start()
+            async with notes.manager.subscribe("1") as events, asyncio.timeout(5):
+                await notes.manager.stop()
+                return [event async for event in events]
+
+        assert asyncio.run(use()) == []
+
     async def test_streams_on_two_running_loops_are_refused_with_the_way_out(
         self, make_notes, connect
     ):

@@ -1,10 +1,21 @@
 """Routes: where the resource comes from, what runs before the first byte, and what may fail."""
 
+import gc
 import json
+from types import FunctionType
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    Header,
+    HTTPException,
+    Query,
+    Request,
+)
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
@@ -38,6 +49,13 @@ async def opens_channel(connect, manager, app, path, resource_id):
     await manager.publish(resource_id, Note(text="hello"))
     await stream.until(b'"text":"hello"')
     return True
+
+
+def snapshot_endpoints():
+    """Count what FastAPI keeps for good of every route."""
+    gc.collect()
+    functions = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
+    return len([one for one in functions if one.__qualname__.startswith("SnapshotRoute._build")])
 
 
 class TestPath:
@@ -321,19 +339,33 @@ class TestInitialEvent:
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
-    async def test_overrides_of_two_applications_that_share_a_router_stay_apart(self, connect):
-        def initial():
-            return Note(text="real")
+    async def test_router_of_two_applications_has_a_route_for_each_and_no_more(self, connect):
+        def name() -> str:
+            return "real"
 
-        router = create_sse_router(make_manager(), "/{note_id}", initial_event=initial)
-        apps = [app_with(router) for _ in range(2)]
-        apps[0].dependency_overrides[initial] = lambda: Note(text="fake")
-        streams = [await connect(app, "/7") for app in apps]
+        def initial(text: Annotated[str, Depends(name)]):
+            return Note(text=text)
 
-        assert [json.loads(stream.frames[-1]["data"])["text"] for stream in streams] == [
-            "fake",
-            "real",
-        ]
+        router = create_sse_router(make_manager(), "/notes/{note_id}", initial_event=initial)
+        apps = app_with(router), app_with(router)
+        apps[1].dependency_overrides[name] = lambda: "fake"
+        before = snapshot_endpoints()
+        for _ in range(3):
+            for app, text in zip(apps, [b'"real"', b'"fake"'], strict=True):
+                stream = await connect(app, "/notes/7")
+                await stream.until(text)
+
+        assert snapshot_endpoints() - before == 2
+
+    async def test_its_background_tasks_are_run(self, connect):
+        done: list[str] = []
+
+        def initial(tasks: BackgroundTasks):
+            tasks.add_task(done.append, "noted")
+            return Note(text="a")
+
+        assert await self.texts(connect, initial) == ["a"]
+        assert done == ["noted"]
 
     async def test_is_encoded_while_its_dependencies_are_open(self, connect):
         """What an ORM loads lazily is still to be had."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
+import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from fastapi_sse_channels._log import Log
 from fastapi_sse_channels._position import Position, new_epoch, start_of
 
 URL = "/notes/1/events"
+USER: ContextVar[str] = ContextVar("user")
+HELD: ContextVar[object] = ContextVar("held")
 
 
 @pytest.fixture(params=[False, True], ids=["in its request", "handed off"])
@@ -391,6 +396,99 @@ class TestServers:
 
         assert notes.controls(stream) == ["stream-open"]
         assert notes.manager.session_count("1") == 0
+
+
+class TestContext:
+    """Events are sent from tasks of whoever publishes, with that one's user, tenant or trace."""
+
+    async def test_initial_event_after_a_reset_is_loaded_in_the_context_of_its_own_request(
+        self, make_notes, connect
+    ):
+        loads: list[str] = []
+
+        async def initial():
+            loads.append(USER.get())
+            return {"type": "note", "text": f"initial {len(loads)}"}
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(as_user("reader", notes.app), URL)
+        USER.set("publisher")
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await stream.until(b'"text":"initial 2"')
+        feed = notes.manager.hub.feed(notes.manager.keys.key("1"))
+        feed.log.restart(start_of(new_epoch()))
+        feed.notify()
+        await stream.until(b'"text":"initial 3"')
+
+        assert loads == ["reader"] * 3
+
+    async def test_middleware_sees_the_context_of_its_own_request_whenever_it_sends(
+        self, make_notes, connect, eventually
+    ):
+        notes = make_notes()
+        seen: list[str] = []
+
+        async def noting(scope, receive, send):
+            async def noted(message):
+                seen.append(USER.get())
+                await send(message)
+                seen.append(USER.get())
+
+            await notes.app(scope, receive, noted)
+
+        stream = await connect(as_user("reader", noting), URL)
+        USER.set("publisher")
+        await notes.publish("a")
+        await stream.until(b'"text":"a"')
+        stream.hold()
+        await notes.publish("b")
+        await eventually(lambda: stream.sends_waiting)
+        await notes.publish("c")
+        stream.release()
+        await stream.until(b'"text":"c"')
+
+        assert set(seen) == {"reader"}
+
+    async def test_context_of_a_request_goes_with_its_stream(self, make_notes, connect, eventually):
+        class Value:
+            pass
+
+        notes = make_notes(send_timeout=0.3)
+        values: list[weakref.ref[Value]] = []
+
+        async def app(scope, receive, send):
+            async def request():
+                value = Value()
+                values.append(weakref.ref(value))
+                HELD.set(value)
+                await notes.app(scope, receive, send)
+
+            await asyncio.create_task(request())
+
+        first = await connect(app, URL)
+        second = await connect(app, URL)
+        await notes.publish("a")
+        await second.until(b'"text":"a"')
+        first.disconnect()
+        await first.until_end()
+
+        def is_collected():
+            gc.collect()
+            return values[0]() is None
+
+        # the loop keeps timers that were cancelled until they would have been due
+        await eventually(is_collected)
+        assert values[1]() is not None
+
+
+def as_user(name, app):
+    async def wrapped(scope, receive, send):
+        USER.set(name)
+        await app(scope, receive, send)
+
+    return wrapped
 
 
 class TestClosing:

@@ -7,7 +7,8 @@ import math
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from fastapi_sse_channels import ConfigurationError, InvalidEventError, StreamResetError
 from fastapi_sse_channels.client import (
@@ -494,6 +495,19 @@ class TestPolicy:
 
         assert "'renamed' is not an event of this union (added, removed)" in caplog.text
         assert stream.state.last_event_id == "a.1"
+
+    def test_unknown_event_is_skipped_where_its_name_has_an_alias(self):
+        class Camel(BaseModel):
+            model_config = ConfigDict(alias_generator=to_camel)
+            event_type: Literal["camel"] = "camel"
+
+        state = StreamState(Camel, last_event_id=None, options=Options())
+        state.begin()
+        state.respond(URL, 200, STREAM)
+        state.feed(b'event: stream-open\ndata: {}\n\ndata: {"eventType":"llama"}\n\n')
+
+        assert state.open()
+        assert state.take() is None
 
     def test_unknown_event_is_an_error_on_request_and_taking_goes_on(self):
         stream = self.opened(on_unknown="raise")

@@ -136,7 +136,7 @@ class TestClients:
         loop = asyncio.get_running_loop()
         longest = 0.0
         async with httpx2.AsyncClient(base_url=server.url) as client:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await session_count(server)() == 2:
                     started = loop.time()
                     [event_id] = (await client.post("/notes/1?size=60000")).json()

@@ -188,6 +188,7 @@ class RedisBroker(Broker):
         Raises:
             BrokerError: The server cannot be reached, or refuses; the message says what to do.
         """
+        self._leave_closed_loop()
         while self._starting is not None:
             # two applications of one process, started side by side
             await asyncio.wait([self._starting])
@@ -249,6 +250,7 @@ class RedisBroker(Broker):
 
     def unsubscribe(self, key: str) -> None:
         """See `Broker.unsubscribe`."""
+        self._leave_closed_loop()
         if self._node is not None:
             self._node.unfollow(key)
 
@@ -282,6 +284,12 @@ class RedisBroker(Broker):
         await node.start(self._start_timeout)
         return node
 
+    def _leave_closed_loop(self) -> None:
+        # closed without a `stop`, it has taken with it what the node had
+        if self._node is not None and self._node.loop.is_closed():
+            self._node = None
+            self._starts = 0
+
     def _started(self) -> Node:
         if self._node is not None:
             return self._node
@@ -291,7 +299,8 @@ class RedisBroker(Broker):
             f"{self!r} was not started. Include the router made by create_sse_router in the "
             "application itself (the lifespan of a mounted application is never run, nor that of a "
             "router that another one includes after it was included itself), or use "
-            "FastAPI(lifespan=sse_lifespan(manager))"
+            "FastAPI(lifespan=sse_lifespan(manager)). A lifespan of your own publishes inside "
+            "`async with sse_lifespan(manager):`"
         )
         raise BrokerNotStartedError(msg)
 

@@ -47,6 +47,7 @@ class SessionCounts:
         self._ttl = ttl
         self._names = names
         self._node = node
+        self._former_node = ""
         self._own: dict[str, int] = {}
         self._unwritten: dict[str, None] = {}
         self._changed = asyncio.Event()
@@ -75,6 +76,11 @@ class SessionCounts:
         self._unwritten.update(dict.fromkeys(self._own))
         self._changed.set()
 
+    def rename(self, node: str) -> None:
+        """Count for another node from now on, whose lease begins; that of the former one ends."""
+        self._node, self._former_node = node, self._node
+        self.rewrite()
+
     async def total(self, key: str) -> int:
         """Add up the counts of the nodes that live.
 
@@ -87,7 +93,8 @@ class SessionCounts:
             for name, n in counts.items()
             if _NODE.fullmatch(name) and n.isdigit()
         }
-        others.pop(self._node, None)
+        for own in (self._node, self._former_node):
+            others.pop(own, None)
         alive = await asyncio.gather(*(self._is_alive(node) for node in others))
         dead = [node for node, lives in zip(others, alive, strict=True) if not lives]
         if dead:
@@ -127,10 +134,13 @@ class SessionCounts:
         try:
             if count := self._own.get(key):
                 await run_script(
-                    self._client, COUNT, [name], [self._node, count, int(self._ttl * 1000)]
+                    self._client,
+                    COUNT,
+                    [name],
+                    [self._node, count, int(self._ttl * 1000), self._former_node],
                 )
             else:
-                await _reply(self._client.hdel(name, self._node))
+                await _reply(self._client.hdel(name, self._node, self._former_node))
         except ResponseError as error:
             self._complain(key, error)
             return not isinstance(error, OutOfMemoryError | ReadOnlyError)

@@ -101,6 +101,7 @@ class Node:
     ) -> None:
         """Connect nothing yet; times in seconds."""
         self.id = secrets.token_hex(8)
+        self.loop = asyncio.get_running_loop()
         self._connector = connector
         self._names = names
         self._follow = follow
@@ -110,6 +111,7 @@ class Node:
         self._lease_ms = int(probe_interval * _LEASE_INTERVALS * 1000)
         self._followed: dict[bytes, Followed] = {}
         self._lease_was_kept = True
+        self._was_cut_off = False
         self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
@@ -217,20 +219,27 @@ class Node:
             if not await self._catch_up(followed):
                 self._sync(followed)
         except BaseException:
-            self.unfollow(key)
+            self._let_go(followed)
             raise
         return followed.log
 
     def unfollow(self, key: str) -> None:
         """Stop following a channel."""
-        channel = self._names.channel(key)
-        followed = self._followed.pop(channel.encode(), None)
-        if followed is None:
-            return
+        followed = self._followed.get(self._names.channel(key).encode())
+        if followed is not None:
+            self._let_go(followed)
+
+    def _let_go(self, followed: Followed) -> None:
         if followed.syncing is not None:
             followed.syncing.cancel()
+        channel = self._names.channel(followed.key)
+        if self._followed.get(channel.encode(), followed) is not followed:
+            # it was let go before, and somebody follows the channel again
+            return
+        self._followed.pop(channel.encode(), None)
         link = self._links.get(followed.shard)
         if self._follow == "channel" and link is not None:
+            # also if it was let go before: it may have been subscribed since
             link.unsubscribe(channel)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
@@ -256,7 +265,7 @@ class Node:
         if is_first:
             return
         logger.info("Redis is back; reading what was missed")
-        self.counts.rewrite()
+        self._was_cut_off = True
         for followed in self._followed.values():
             if followed.shard == link.shard:
                 self._sync(followed)
@@ -348,6 +357,9 @@ class Node:
 
     def _sync(self, followed: Followed) -> None:
         """Read what was missed, in the background; callable at any time."""
+        if self._followed.get(self._names.channel(followed.key).encode()) is not followed:
+            # let go while its position was looked at; nobody would let it go again
+            return
         # a look already under way may be older than the cause of this call
         followed.is_outdated = True
         if followed.arrived is None:
@@ -440,6 +452,8 @@ class Node:
         await self._limited(client.execute_command(verb, channel, token))
 
     async def _renew_lease(self) -> None:
+        if self._was_cut_off:
+            await self._take_another_lease()
         lease = self._names.lease(self.id)
         client = self._connector.client
         # unlike SET, this is allowed when memory is full
@@ -454,6 +468,20 @@ class Node:
             # again at the next renewal, for a node that saw no lease may delete them only now.
             self.counts.rewrite()
         self._lease_was_kept = is_kept
+
+    async def _take_another_lease(self) -> None:
+        """Disown the counts written so far: a server that lost its last writes has old ones."""
+        node = secrets.token_hex(8)
+        try:
+            await self._limited(
+                self._connector.client.set(self._names.lease(node), "1", px=self._lease_ms)
+            )
+        except OutOfMemoryError:
+            logger.debug("another lease cannot be written", exc_info=True)
+            return
+        self._was_cut_off = False
+        self.id = node
+        self.counts.rename(node)
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:

@@ -1,8 +1,9 @@
 -- Write how many sessions a node has on a channel. In one step, or a node that dies between the
--- two commands leaves a key for ever.
+-- commands leaves a key for ever.
 --
 -- KEYS  counts (hash of node = sessions)
--- ARGV  1 node, 2 sessions, 3 ms to live of all counts of the channel
+-- ARGV  1 node, 2 sessions, 3 ms to live of all counts of the channel, 4 the node's former id
 
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HDEL', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 import traceback
 from typing import Any
@@ -63,7 +64,7 @@ class TestNotStarted:
             async with notes.manager.channel("1").subscribe():
                 pass
 
-    def test_router_whose_lifespan_is_never_run_is_refused(self, make_notes, redis_url):
+    def test_router_whose_lifespan_is_never_run_is_refused(self, make_notes, redis_url, caplog):
         """A trap of FastAPI's: the child's lifespan is never run."""
         manager = make_notes(broker=redis_url).manager
         app, parent = FastAPI(), APIRouter()
@@ -74,7 +75,9 @@ class TestNotStarted:
             response = client.get("/nested/1/events")
 
         assert response.status_code == 503
-        assert "use FastAPI(lifespan=sse_lifespan(manager))" in response.json()["detail"]
+        assert "use FastAPI(lifespan=sse_lifespan(manager))" in caplog.text
+        # anybody may ask
+        assert response.json() == {"detail": "events cannot be had at present; try again later"}
 
     def test_what_concerns_this_process_alone_never_fails(self, redis_url):
         broker = RedisBroker(redis_url)
@@ -456,6 +459,38 @@ class TestIsolation:
 
         with pytest.raises(ConfigurationError, match="two managers on one broker use the keys"):
             make_notes(broker=broker)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+@pytest.mark.parametrize("follow", ["pattern", "channel"])
+def test_loop_that_was_closed_without_a_stop_harms_no_later_one(make_notes, redis_url, follow):
+    broker = RedisBroker(redis_url, namespace=f"closed-{follow}", follow=follow)
+    notes = make_notes(broker=broker)
+    left_open = []
+
+    async def use():
+        await notes.manager.start()
+        async with notes.manager.subscribe("1") as events:
+            await notes.publish("a")
+            text = (await anext(events)).text
+        await notes.manager.stop()
+        return text
+
+    async def leave_open():
+        await notes.manager.start()
+        subscription = notes.manager.subscribe("1")
+        await subscription.__aenter__()
+        left_open.append(subscription)
+
+    asyncio.run(leave_open())
+
+    assert [asyncio.run(use()) for _ in range(2)] == ["a"] * 2
+    assert broker.is_healthy is False
+    left_open.clear()
+    # what redis-py says of its connections on the closed loop belongs to this test
+    gc.collect()
 
 
 async def test_one_broker_object_keeps_one_subscription_for_all_managers(

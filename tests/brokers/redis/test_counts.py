@@ -25,7 +25,10 @@ async def nodes(request, start_broker):
 def totals(nodes, eventually):
     async def are(*expected, key=KEY):
         async def agree():
-            return [await node.total_sessions(key) for node in nodes] == list(expected)
+            try:
+                return [await node.total_sessions(key) for node in nodes] == list(expected)
+            except BrokerError:
+                return False  # just restarted
 
         await eventually(agree)
 
@@ -69,6 +72,27 @@ async def test_counts_come_back_after_everything_was_flushed(nodes, totals, serv
     server.client.flushall()
 
     await totals(3, 3, 3)
+
+
+async def test_sessions_that_ended_stay_ended_where_redis_loses_its_last_writes(
+    nodes, totals, server
+):
+    nodes[0].report_sessions(KEY, 1)
+    nodes[0].report_sessions("note:2:events", 1)
+    nodes[1].report_sessions(KEY, 2)
+    await totals(3, 3, 3)
+    await totals(1, 1, 1, key="note:2:events")
+    server.client.save()
+    nodes[0].report_sessions(KEY, 0)
+    nodes[0].report_sessions("note:2:events", 0)
+    await totals(2, 2, 2)
+    await totals(0, 0, 0, key="note:2:events")
+    server.kill()
+    server.servers.start(server.port, "--save", "")
+    assert server.client.hgetall(NAMES.counts("note:2:events"))
+
+    await totals(0, 0, 0, key="note:2:events")
+    await totals(2, 2, 2)
 
 
 async def test_process_that_was_taken_for_dead_is_counted_again(nodes, totals, server):

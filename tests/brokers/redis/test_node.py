@@ -267,6 +267,30 @@ async def test_node_that_missed_more_than_is_kept_says_so_to_its_streams(
     await stopping
 
 
+async def test_channel_that_is_left_while_positions_are_checked_stays_left(
+    start_broker, follow, server, eventually
+):
+    broker = await start_broker(follow="channel", check_interval=0.2)
+    channels = [await follow(broker, f"left:{number}:events") for number in range(3)]
+    looks = script_calls(server)
+    await eventually(lambda: script_calls(server) > looks)
+    for channel in channels:
+        channel.leave()
+        await channel.publish(1)
+    later = await follow(broker, KEY)
+    keys, arguments = publish_call(NAMES, KEY, event_body(b"1"), KEEPING, None)
+    server.client.eval(PUBLISH.text, len(keys), *keys, "elsewhere", *arguments[1:])
+    await later.shows(1)
+    later.leave()
+
+    await eventually(lambda: len(server.client.pubsub_channels()) == 1)
+    assert list(broker._node._links[""]._reader._channels) == [broker._node._probe_channel("")]
+
+
+def script_calls(server):
+    return server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+
 async def test_event_that_took_the_place_of_a_lost_one_unannounced_is_found(
     start_broker, follow, server
 ):

@@ -9,11 +9,13 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import NoPermissionError, RedisError
 
+from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._reader import Reader
 
 NAMES = Names("sse")
+KEEPING = Retention(256, 1024 * 1024, 300)
 
 
 class Heard:
@@ -224,6 +226,43 @@ class TestFollowingChannels:
         await asyncio.gather(*(churn(key) for key in keys))
 
         await eventually(lambda: subscribed(server) == [])
+
+    async def test_channel_let_go_at_any_moment_stays_let_go(
+        self, server, start_broker, eventually
+    ):
+        """A client may leave before its channel is subscribed, or in the very turn."""
+        broker = await start_broker(follow="channel")
+        for turns in range(25):
+            key = f"note:{turns}:events"
+            following = asyncio.create_task(broker.subscribe(key, KEEPING, lambda: None))
+            await turned(turns)
+            following.cancel()
+            broker.unsubscribe(key)
+            await asyncio.wait([following])
+
+        await eventually(lambda: subscribed(server) == [])
+
+    async def test_channel_let_go_at_any_moment_can_be_followed_at_once(
+        self, server, start_broker, follow, eventually
+    ):
+        broker = await start_broker(follow="channel")
+        for turns in range(25):
+            key = f"note:{turns}:events"
+            left = asyncio.create_task(broker.subscribe(key, KEEPING, lambda: None))
+            await turned(turns)
+            left.cancel()
+            broker.unsubscribe(key)
+            channel = await follow(broker, key)
+            await channel.publish(1)
+            await channel.shows(1)
+            channel.leave()
+
+        await eventually(lambda: subscribed(server) == [])
+
+
+async def turned(turns):
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 class TestRefusals:

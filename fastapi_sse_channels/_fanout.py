@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Fanout:
             self._spawn()
 
     def _spawn(self) -> None:
-        task = self._loop.create_task(self._flush())
+        # not in the context of whoever publishes, whose user or trace is not that of the readers
+        task = Context().run(self._loop.create_task, self._flush())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

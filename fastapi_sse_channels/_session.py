@@ -106,9 +106,10 @@ class Session(Generic[T]):
         self._send = send
         self._receive = receive
         self._load_initial = load_initial
-        # of the request: events are sent from the tasks of those who publish, whose user, tenant
-        # or trace must not be taken for this client's
-        self._context = contextvars.copy_context()
+        # Of the request, whose user, tenant or trace a middleware may look for in every send. None
+        # where it is empty, as that of the fan-out is: a context for each of thousands of streams
+        # is memory, and entering it is time.
+        self._context = contextvars.copy_context() or None
         self._settings = settings
         self._wake = wake
         self._direct: DirectWriter | None = None
@@ -237,7 +238,9 @@ class Session(Generic[T]):
             call: Any = self._send(message)
             if type(call) is not types.CoroutineType:
                 call = _await(call)
-            waiting_for = self._context.run(call.send, None)
+            waiting_for = (
+                call.send(None) if self._context is None else self._context.run(call.send, None)
+            )
         except StopIteration:
             self._sent(message, now)
             return None
@@ -424,7 +427,13 @@ def _plainly(step: Callable[[Any], Any], argument: Any) -> Any:
     return step(argument)
 
 
-async def _within(context: contextvars.Context, call: Coroutine[Any, Any, None]) -> None:
+def _within(
+    context: contextvars.Context | None, call: Coroutine[Any, Any, None]
+) -> Coroutine[Any, Any, None]:
+    return call if context is None else _steps_within(context, call)
+
+
+async def _steps_within(context: contextvars.Context, call: Coroutine[Any, Any, None]) -> None:
     """Await a coroutine every step of which sees a context of its own."""
     try:
         waiting_for = context.run(call.send, None)

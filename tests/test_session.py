@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import json
 import threading
@@ -429,16 +430,7 @@ class TestContext:
     ):
         notes = make_notes()
         seen: list[str] = []
-
-        async def noting(scope, receive, send):
-            async def noted(message):
-                seen.append(USER.get())
-                await send(message)
-                seen.append(USER.get())
-
-            await notes.app(scope, receive, noted)
-
-        stream = await connect(as_user("reader", noting), URL)
+        stream = await connect(as_user("reader", noting_users(seen, notes.app)), URL)
         USER.set("publisher")
         await notes.publish("a")
         await stream.until(b'"text":"a"')
@@ -450,6 +442,28 @@ class TestContext:
         await stream.until(b'"text":"c"')
 
         assert set(seen) == {"reader"}
+
+    @pytest.mark.parametrize("is_held", [False, True])
+    async def test_request_without_context_does_not_see_that_of_a_publisher(
+        self, make_notes, connect, eventually, is_held
+    ):
+        notes = make_notes()
+        seen: list[str] = []
+        opened = contextvars.Context().run(
+            asyncio.ensure_future, connect(noting_users(seen, notes.app), URL)
+        )
+        stream = await opened
+        USER.set("publisher")
+        if is_held:
+            stream.hold()
+        await notes.publish("a")
+        if is_held:
+            await eventually(lambda: stream.sends_waiting)
+            await notes.publish("b")
+            stream.release()
+        await stream.until(b'"text":"b"' if is_held else b'"text":"a"')
+
+        assert set(seen) == {"nobody"}
 
     async def test_context_of_a_request_goes_with_its_stream(self, make_notes, connect, eventually):
         class Value:
@@ -481,6 +495,18 @@ class TestContext:
         # the loop keeps timers that were cancelled until they would have been due
         await eventually(is_collected)
         assert values[1]() is not None
+
+
+def noting_users(seen, app):
+    async def wrapped(scope, receive, send):
+        async def noting(message):
+            seen.append(USER.get("nobody"))
+            await send(message)
+            seen.append(USER.get("nobody"))
+
+        await app(scope, receive, noting)
+
+    return wrapped
 
 
 def as_user(name, app):

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fastapi import HTTPException
 from sse_starlette import EventSourceResponse
 
-from ._errors import (
-    BrokerError,
-    BrokerNotStartedError,
-    DrainingError,
-    SessionLimitError,
-    SnapshotTooSlowError,
-)
+from ._errors import BrokerError, DrainingError, SessionLimitError, SnapshotTooSlowError
 from ._handoff import hand_off
 from ._session import Session
 from ._snapshot import NO_SNAPSHOT, SnapshotRefusedError
@@ -36,6 +30,7 @@ T = TypeVar("T")
 logger = logging.getLogger("fastapi_sse_channels")
 
 _RETRY_AFTER = {"Retry-After": "2"}
+_STORE_FAILED = "events are not available at present; the server's log says why"
 
 
 class StreamHooks(Generic[T]):
@@ -109,7 +104,9 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", self._channel.key, error)
-            raise HTTPException(503, _public(error), headers=_RETRY_AFTER) from error
+            # where the store is, and who has which rights there, is not for every client to know
+            detail = _STORE_FAILED if isinstance(error, BrokerError) else str(error)
+            raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
 
     async def _open_on(
         self, hub: Hub, feed: Feed, scope: Scope, receive: Receive, send: Send
@@ -145,14 +142,6 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         # a copy: middlewares add to the headers they are handed
         headers = list(self.raw_headers)
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
-
-
-def _public(error: Exception) -> str:
-    """Say what a client may know: where a store is, and who has which rights there, is not it."""
-    # that the hook is missing is found out by whoever writes the application
-    if isinstance(error, BrokerError) and not isinstance(error, BrokerNotStartedError):
-        return "events cannot be had at present; try again later"
-    return str(error)
 
 
 async def _close_dependencies(scope: Scope) -> None:

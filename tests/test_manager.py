@@ -601,7 +601,8 @@ class TestStoreThatIsAway:
         refused = await connect(notes.app, URL)
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
-        assert refused.body == b'{"detail":"events cannot be had at present; try again later"}'
+        detail = "events are not available at present; the server's log says why"
+        assert refused.body == f'{{"detail":"{detail}"}}'.encode()
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             (
                 "WARNING",

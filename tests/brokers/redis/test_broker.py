@@ -77,7 +77,9 @@ class TestNotStarted:
         assert response.status_code == 503
         assert "use FastAPI(lifespan=sse_lifespan(manager))" in caplog.text
         # anybody may ask
-        assert response.json() == {"detail": "events cannot be had at present; try again later"}
+        assert response.json() == {
+            "detail": "events are not available at present; the server's log says why"
+        }
 
     def test_what_concerns_this_process_alone_never_fails(self, redis_url):
         broker = RedisBroker(redis_url)

@@ -127,7 +127,7 @@ class TestClients:
     async def test_client_that_reads_nothing_is_dropped_and_slows_nobody(
         self, hygiene, open_stream, eventually, server_name
     ):
-        server = hygiene(server_name, SEND_TIMEOUT=0.5, HISTORY_SIZE=64)
+        server = hygiene(server_name, SEND_TIMEOUT=2, HISTORY_SIZE=64)
         url = f"{server.url}/plain/1/events"
         frozen = await open_stream(url, receive_buffer=4096)
         reading = await open_stream(url)
@@ -144,7 +144,8 @@ class TestClients:
                     longest = max(longest, loop.time() - started)
 
         assert await session_count(server)() == 1
-        assert longest < 0.5
+        # had it waited for the other, then for as long as that one is given
+        assert longest < 1.5
         assert "Traceback" not in server.log
         assert "ERROR" not in server.log
         assert b"stream-reset" not in reading.body
@@ -187,7 +188,7 @@ class TestClients:
 
         stream.close()
 
-        await eventually(lambda: _equals(session_count(server), 0), timeout=1)
+        await eventually(lambda: _equals(session_count(server), 0), timeout=5)
         assert "Traceback" not in server.log
 
     async def test_head_ends_and_the_connection_serves_another_request(self, hygiene):

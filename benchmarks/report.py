@@ -399,12 +399,13 @@ def _cell(results: Results, column: _Column, size: int, server: str) -> str:
 
 def _readme_growth(results: Results) -> str:
     sentences = []
-    if sizes := results.sizes("growth-sessions"):
-        shown = _steps(results, "growth-sessions", sizes)
-        sentences.append(f"CPU per delivery by sessions of a channel: {shown}.")
-    if sizes := results.sizes("growth-channels"):
-        shown = _steps(results, "growth-channels", sizes)
-        sentences.append(f"CPU per publish by channels: {shown}.")
+    for workload, subject in (
+        ("growth-sessions", "CPU per delivery by sessions of a channel"),
+        ("growth-channels", "CPU per publish by channels"),
+    ):
+        for server in results.servers(workload):
+            whose = "" if server == OURS else f" ({server})"
+            sentences.append(f"{subject}{whose}: {_steps(results, workload, server)}.")
     if heard := results.figure("redis", 1, OURS, "cpu_us"):
         sentences.append(
             f"Hearing of an event through Redis: {number(heard.median)} µs of CPU, where its "
@@ -428,8 +429,9 @@ def _readme_deploy(results: Results) -> str:
     return ""
 
 
-def _steps(results: Results, workload: str, sizes: Sequence[int]) -> str:
-    found = [(size, results.figure(workload, size, OURS, "cpu_us")) for size in sizes]
+def _steps(results: Results, workload: str, server: str) -> str:
+    sizes = results.sizes(workload)
+    found = [(size, results.figure(workload, size, server, "cpu_us")) for size in sizes]
     return ", ".join(
         f"{number(step.median)} µs at {whole(size)}" for size, step in found if step is not None
     )

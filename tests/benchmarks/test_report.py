@@ -98,6 +98,21 @@ def test_readme_table_says_how_many_times_better(results):
     ]
 
 
+def test_readme_shows_growth_beside_that_of_a_peer(results):
+    for server, cpu in ((OURS, 4.0), ("nchan", 3.0)):
+        results.rows += [
+            Row("growth-sessions", size, server, 0, {"cpu_us": cpu * size}) for size in (1, 1000)
+        ]
+
+    lines = [line for line in readme_figures(results, "a.json").splitlines() if " by " in line]
+
+    assert lines == [
+        "CPU per delivery by sessions of a channel: 4.00 µs at 1, 4 000 µs at 1 000.",
+        "CPU per delivery by sessions of a channel (nchan): 3.00 µs at 1, 3 000 µs at 1 000.",
+        "CPU per publish by channels: 5.00 µs at 1, 5.00 µs at 100 000.",
+    ]
+
+
 def test_readme_says_what_is_missing_from_the_figures(results):
     results.rows.append(Row("last", 9900, "nchan", 1, failure="closed: 2"))
     results.left_out["better-sse"] = "npm is not there"

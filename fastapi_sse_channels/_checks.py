@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any, get_args
 
 from ._errors import ConfigurationError
@@ -16,55 +16,53 @@ def check_positive(**values: object) -> None:
     Raises:
         ConfigurationError: Names the first value that is not.
     """
-    for name, value in values.items():
-        if not isinstance(value, int | float) or not value > 0:
-            msg = f"{name}={value!r} must be a number greater than 0"
-            raise ConfigurationError(msg)
+    _check(values, lambda value: _is_number(value) and value > 0, "a number greater than 0")
 
 
 def check_whole(**values: object) -> None:
-    """Refuse what is no whole number from 1 on.
+    """Refuse anything but whole numbers greater than 0.
 
     Raises:
-        ConfigurationError: One of them.
+        ConfigurationError: Names the first value that is not.
     """
-    for name, value in values.items():
-        if not isinstance(value, int) or value < 1:
-            msg = f"{name}={value!r} must be a whole number greater than 0"
-            raise ConfigurationError(msg)
+    _check(
+        values,
+        lambda value: isinstance(value, int) and value > 0,
+        "a whole number greater than 0",
+    )
 
 
 def check_finite(**values: object) -> None:
-    """Refuse what is no finite number from 0 on.
+    """Refuse anything but finite numbers, 0 or greater.
 
     Raises:
-        ConfigurationError: One of them.
+        ConfigurationError: Names the first value that is not.
     """
-    for name, value in values.items():
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            msg = f"{name}={value!r} must be a finite number, 0 or greater"
-            raise ConfigurationError(msg)
+    _check(
+        values,
+        lambda value: _is_number(value) and 0 <= value < math.inf,
+        "a finite number, 0 or greater",
+    )
 
 
 def check_text(**values: object) -> None:
-    """Refuse what is no text, or an empty one.
+    """Refuse anything but a `str` that is not empty.
 
     Raises:
-        ConfigurationError: One of them.
+        ConfigurationError: Names the first value that is not.
     """
+    _check(values, lambda value: isinstance(value, str) and value, "a text, and not an empty one")
+
+
+def _check(values: Mapping[str, object], is_fit: Callable[[Any], object], what: str) -> None:
     for name, value in values.items():
-        if not isinstance(value, str) or not value:
-            msg = f"{name}={value!r} must be a text, and not an empty one"
+        if not is_fit(value):
+            msg = f"{name}={value!r} must be {what}"
             raise ConfigurationError(msg)
 
 
-def without_password(url: str) -> str:
-    """Return an address as it may be shown: without user, password and options."""
-    scheme, separator, rest = url.partition("//") if "//" in url else ("", "", url)
-    _, has_user, server = rest.partition("?")[0].rpartition("@")
-    # an "@" among the options, or after a "?" that a password holds: either may be part of one
-    is_unclear = "@" in rest and not has_user
-    return scheme + separator + ("" if is_unclear else server)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -177,6 +177,10 @@ class Log:
         """Whether a reader of this epoch at this offset can go on."""
         return offset >= self.floor.offset
 
+    def why_cut_off(self, incarnation: int) -> ResetReason:
+        """Say why a reader that cannot go on was cut off, by the incarnation that it read."""
+        return "slow" if incarnation == self.incarnation else self.restart_reason
+
     def after(self, offset: int) -> bytes:
         """Return the frames that follow an offset, as one block of bytes.
 

@@ -12,15 +12,9 @@ from fastapi import Path
 from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
+from ._address import without_password
 from ._channel import Channel
-from ._checks import (
-    check_choice,
-    check_finite,
-    check_positive,
-    check_text,
-    check_whole,
-    without_password,
-)
+from ._checks import check_choice, check_finite, check_positive, check_text, check_whole
 from ._direct import Chunks
 from ._errors import BrokerError, ConfigurationError
 from ._events import EventNames, EventSchema

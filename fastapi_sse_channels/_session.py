@@ -165,7 +165,8 @@ class Session(Generic[T]):
             if self._can_go_on():
                 return self._opening(initial) + self._take()
             if self.resumed:
-                self.resumed, self._reset = False, self._why_not()
+                self.resumed = False
+                self._reset = self._feed.log.why_cut_off(self._incarnation)
             self._move_to_top()
         msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
@@ -294,10 +295,6 @@ class Session(Generic[T]):
         log = self._feed.log
         return log.incarnation == self._incarnation and log.reaches(self.offset)
 
-    def _why_not(self) -> ResetReason:
-        log = self._feed.log
-        return "slow" if log.incarnation == self._incarnation else log.restart_reason
-
     def _move_to_top(self) -> None:
         log = self._feed.log
         self._incarnation = log.incarnation
@@ -370,7 +367,8 @@ class Session(Generic[T]):
             await self._finish(_call(self._send, message), message)
 
     async def _reset_message(self) -> Message:
-        frames = None if self._is_closing else await self._reset_frames(self._why_not())
+        reason = self._feed.log.why_cut_off(self._incarnation)
+        frames = None if self._is_closing else await self._reset_frames(reason)
         if self._is_closing:
             # a revoked client must not be shown the current state, and one that reconnects will be
             # reset then
@@ -423,10 +421,6 @@ async def _await(sending: Awaitable[None]) -> None:
     await sending
 
 
-def _plainly(step: Callable[[Any], Any], argument: Any) -> Any:
-    return step(argument)
-
-
 def _within(
     context: contextvars.Context | None, call: Coroutine[Any, Any, None]
 ) -> Coroutine[Any, Any, None]:
@@ -439,12 +433,12 @@ async def _steps_within(context: contextvars.Context, call: Coroutine[Any, Any, 
         waiting_for = context.run(call.send, None)
     except StopIteration:
         return
-    await _rest_of(call, waiting_for, context.run)
+    await _rest_of(call, waiting_for, context)
 
 
 @types.coroutine
 def _rest_of(
-    call: Coroutine[Any, Any, None], waiting_for: Any, run: Callable[..., Any] = _plainly
+    call: Coroutine[Any, Any, None], waiting_for: Any, context: contextvars.Context | None = None
 ) -> Generator[Any, Any, None]:
     """Await a coroutine whose first step was already taken by hand."""
     while True:
@@ -456,6 +450,6 @@ def _rest_of(
         else:
             step, argument = call.send, value
         try:
-            waiting_for = run(step, argument)
+            waiting_for = step(argument) if context is None else context.run(step, argument)
         except StopIteration:
             return

@@ -143,10 +143,8 @@ class Subscription(Generic[T]):
     def _check_continuity(self, feed: Feed) -> None:
         log = feed.log
         reason = self._reset
-        if log.incarnation != self._incarnation:
-            reason = reason or log.restart_reason
-        elif not log.reaches(self._position.offset):
-            reason = reason or "slow"
+        if log.incarnation != self._incarnation or not log.reaches(self._position.offset):
+            reason = reason or log.why_cut_off(self._incarnation)
         if reason is None:
             return
         self._reset = None

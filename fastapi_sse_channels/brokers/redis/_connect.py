@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ..._checks import without_password
+from ..._address import without_password
 from ..._errors import ConfigurationError
 
 if TYPE_CHECKING:

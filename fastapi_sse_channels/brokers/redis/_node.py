@@ -57,19 +57,36 @@ _FORGOTTEN_SOON = Retention(1, 1, 1.0)
 
 
 class Followed:
-    """One followed channel.
+    """One followed channel; `channel` is its name in pub/sub.
 
     Messages that come while the store is being read wait in `arrived`, which otherwise is `None`.
     """
 
-    __slots__ = ("arrived", "is_outdated", "key", "log", "notify", "retention", "shard", "syncing")
+    __slots__ = (
+        "arrived",
+        "channel",
+        "is_outdated",
+        "key",
+        "log",
+        "notify",
+        "retention",
+        "shard",
+        "syncing",
+    )
 
     def __init__(
-        self, key: str, retention: Retention, notify: Callable[[], bool | None], shard: str
+        self,
+        key: str,
+        retention: Retention,
+        notify: Callable[[], bool | None],
+        *,
+        channel: str,
+        shard: str,
     ) -> None:
         """Follow nothing yet."""
         self.shard = shard
         self.key = key
+        self.channel = channel
         self.retention = retention
         self.notify = notify
         self.log = Log(retention, start_of("none"))
@@ -212,7 +229,8 @@ class Node:
     ) -> Log:
         """Follow a channel: listen first, then read the past, then merge."""
         channel = self._names.channel(key)
-        followed = Followed(key, retention, notify, self._connector.shard_of(channel))
+        shard = self._connector.shard_of(channel)
+        followed = Followed(key, retention, notify, channel=channel, shard=shard)
         self._followed[channel.encode()] = followed
         try:
             await self._limited(self._listen_to(followed))
@@ -232,15 +250,15 @@ class Node:
     def _let_go(self, followed: Followed) -> None:
         if followed.syncing is not None:
             followed.syncing.cancel()
-        channel = self._names.channel(followed.key)
-        if self._followed.get(channel.encode(), followed) is not followed:
+        name = followed.channel.encode()
+        if self._followed.get(name, followed) is not followed:
             # it was let go before, and somebody follows the channel again
             return
-        self._followed.pop(channel.encode(), None)
+        self._followed.pop(name, None)
         link = self._links.get(followed.shard)
         if self._follow == "channel" and link is not None:
             # also if it was let go before: it may have been subscribed since
-            link.unsubscribe(channel)
+            link.unsubscribe(followed.channel)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
         """See `LinkListener.on_message`."""
@@ -283,7 +301,7 @@ class Node:
 
     async def _subscribe(self, followed: Followed) -> None:
         if self._follow == "channel":
-            await self._link(followed.shard).subscribe(self._names.channel(followed.key))
+            await self._link(followed.shard).subscribe(followed.channel)
 
     def _link(self, shard: str) -> Link:
         link = self._links.get(shard)
@@ -345,11 +363,10 @@ class Node:
         for shard in shards:
             self._link(shard)
         for followed in tuple(self._followed.values()):
-            channel = self._names.channel(followed.key)
-            shard = self._connector.shard_of(channel)
+            shard = self._connector.shard_of(followed.channel)
             if shard != followed.shard or shard in left:
                 if followed.shard in self._links:
-                    self._links[followed.shard].unsubscribe(channel)
+                    self._links[followed.shard].unsubscribe(followed.channel)
                 followed.shard = shard
                 self._sync(followed)
         for link in left.values():
@@ -357,7 +374,7 @@ class Node:
 
     def _sync(self, followed: Followed) -> None:
         """Read what was missed, in the background; callable at any time."""
-        if self._followed.get(self._names.channel(followed.key).encode()) is not followed:
+        if self._followed.get(followed.channel.encode()) is not followed:
             # let go while its position was looked at; nobody would let it go again
             return
         # a look already under way may be older than the cause of this call
@@ -455,14 +472,10 @@ class Node:
         if self._was_cut_off:
             await self._take_another_lease()
         lease = self._names.lease(self.id)
-        client = self._connector.client
         # unlike SET, this is allowed when memory is full
-        is_kept = bool(await self._limited(client.pexpire(lease, self._lease_ms)))
+        is_kept = bool(await self._limited(self._connector.client.pexpire(lease, self._lease_ms)))
         if not is_kept:
-            try:
-                await self._limited(client.set(lease, "1", px=self._lease_ms))
-            except OutOfMemoryError:
-                logger.debug("the lease cannot be written", exc_info=True)
+            await self._write_lease(self.id)
         if not (is_kept and self._lease_was_kept):
             # flushed, or expired while this process was stopped: the counts may be gone too. And
             # again at the next renewal, for a node that saw no lease may delete them only now.
@@ -472,16 +485,19 @@ class Node:
     async def _take_another_lease(self) -> None:
         """Disown the counts written so far: a server that lost its last writes has old ones."""
         node = secrets.token_hex(8)
+        if await self._write_lease(node):
+            self._was_cut_off = False
+            self.id = node
+            self.counts.rename(node)
+
+    async def _write_lease(self, node: str) -> bool:
+        lease = self._names.lease(node)
         try:
-            await self._limited(
-                self._connector.client.set(self._names.lease(node), "1", px=self._lease_ms)
-            )
+            await self._limited(self._connector.client.set(lease, "1", px=self._lease_ms))
         except OutOfMemoryError:
-            logger.debug("another lease cannot be written", exc_info=True)
-            return
-        self._was_cut_off = False
-        self.id = node
-        self.counts.rename(node)
+            logger.debug("the lease cannot be written", exc_info=True)
+            return False
+        return True
 
     async def _on_silence(self, link: Link) -> None:
         if link.has_been_silent:

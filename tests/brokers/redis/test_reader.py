@@ -233,12 +233,7 @@ class TestFollowingChannels:
         """A client may leave before its channel is subscribed, or in the very turn."""
         broker = await start_broker(follow="channel")
         for turns in range(25):
-            key = f"note:{turns}:events"
-            following = asyncio.create_task(broker.subscribe(key, KEEPING, lambda: None))
-            await turned(turns)
-            following.cancel()
-            broker.unsubscribe(key)
-            await asyncio.wait([following])
+            await asyncio.wait([await let_go_after(turns, broker, f"note:{turns}:events")])
 
         await eventually(lambda: subscribed(server) == [])
 
@@ -248,10 +243,7 @@ class TestFollowingChannels:
         broker = await start_broker(follow="channel")
         for turns in range(25):
             key = f"note:{turns}:events"
-            left = asyncio.create_task(broker.subscribe(key, KEEPING, lambda: None))
-            await turned(turns)
-            left.cancel()
-            broker.unsubscribe(key)
+            await let_go_after(turns, broker, key)
             channel = await follow(broker, key)
             await channel.publish(1)
             await channel.shows(1)
@@ -260,9 +252,14 @@ class TestFollowingChannels:
         await eventually(lambda: subscribed(server) == [])
 
 
-async def turned(turns):
+async def let_go_after(turns, broker, key):
+    """Begin to follow a channel, and let it go so many turns of the loop later."""
+    following = asyncio.create_task(broker.subscribe(key, KEEPING, lambda: None))
     for _ in range(turns):
         await asyncio.sleep(0)
+    following.cancel()
+    broker.unsubscribe(key)
+    return following
 
 
 class TestRefusals:

@@ -34,6 +34,7 @@ class Hub:
         retention: Retention,
         *,
         ping_interval: float | None,
+        slow_after: float,
         max_sessions: int | None,
     ) -> None:
         """Bind to the running event loop."""
@@ -45,8 +46,9 @@ class Hub:
         self._broker = broker
         self._retention = retention
         self._max_sessions = max_sessions
+        self._slow_after = slow_after
         self._thread = threading.get_ident()
-        self._pinger = Pinger(self.loop, ping_interval, self.fanout) if ping_interval else None
+        self._pinger = Pinger(self.loop, ping_interval, self.fanout)
         self._feeds: dict[str, Feed] = {}
         self._is_started = False
         self._signals = SignalChain(self._on_signal)
@@ -89,7 +91,7 @@ class Hub:
         self.check_draining()
         feed = self._feeds.get(key)
         if feed is None:
-            feed = self._feeds[key] = Feed(key, self.fanout.mark)
+            feed = self._feeds[key] = Feed(key, self.fanout.mark, patience=self._slow_after)
             # a feed keeps this task, which would keep the context of the request that came first
             feed.ready = Context().run(self.loop.create_task, self._follow(feed))
         feed.users += 1
@@ -141,8 +143,7 @@ class Hub:
         self._all_gone.clear()
         feed.session_count += 1
         self._broker.report_sessions(feed.key, feed.session_count)
-        if self._pinger is not None:
-            self._pinger.add(session)
+        self._pinger.add(session)
 
     def discard(self, session: Session[Any], feed: Feed) -> None:
         """Forget a session."""
@@ -150,8 +151,7 @@ class Hub:
         feed.session_count -= 1
         self._broker.report_sessions(feed.key, feed.session_count)
         feed.discard(session)
-        if self._pinger is not None:
-            self._pinger.discard(session)
+        self._pinger.discard(session)
         if not self.sessions:
             self._all_gone.set()
             if self._watching is not None:

@@ -6,7 +6,9 @@ class: what follows this position? Pure; the clock is an argument.
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -14,7 +16,10 @@ from typing import Literal, NamedTuple
 from ._position import Position, start_of
 from ._wire import frame
 
-_JOINED_AT_ONCE = 8
+# Bytes. A server's write buffer takes 64 KiB and what it is handed last, for each client that
+# reads nothing.
+PIECE = 32 * 1024
+_PIECES_KEPT = 8
 
 ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
@@ -50,6 +55,18 @@ class Entry(NamedTuple):
     stored_at: float
 
 
+class Piece(NamedTuple):
+    """Consecutive frames, joined.
+
+    Attributes:
+        frames: At most `PIECE` bytes, unless it is a single frame.
+        end: The offset of the last of them.
+    """
+
+    frames: bytes
+    end: int
+
+
 class Gap(NamedTuple):
     """Continuity after a position cannot be proven."""
 
@@ -66,12 +83,14 @@ class Log:
         restart_reason: Why readers of the incarnation before cannot go on.
         nbytes: Bytes of the frames held.
         retention: How much is kept.
+        clock: Returns the owner's time in seconds.
     """
 
     __slots__ = (
         "_entries",
         "_gap_reason",
-        "_joined",
+        "_pieces",
+        "clock",
         "floor",
         "incarnation",
         "nbytes",
@@ -81,7 +100,12 @@ class Log:
     )
 
     def __init__(
-        self, retention: Retention, top: Position, *, before: ResetReason = "trimmed"
+        self,
+        retention: Retention,
+        top: Position,
+        *,
+        before: ResetReason = "trimmed",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start empty at a position; `start_of(new_epoch())` for a new channel.
 
@@ -89,8 +113,10 @@ class Log:
             retention: How much is kept.
             top: The position.
             before: See `restart`.
+            clock: See the attribute.
         """
         self.retention = retention
+        self.clock = clock
         self.incarnation = 0
         self.restart(top, before=before)
 
@@ -108,7 +134,7 @@ class Log:
         self._entries: deque[Entry] = deque()
         self.floor = top
         self._gap_reason: ResetReason = before
-        self._joined: dict[int, bytes] = {}
+        self._pieces: dict[int, Piece] = {}
         self.nbytes = 0
         self.top = top
 
@@ -149,7 +175,7 @@ class Log:
         self._entries.append(entry)
         self.nbytes += len(entry.frame)
         self.top = top
-        self._joined.clear()
+        self._pieces.clear()
         self._trim()
         self.expire(now)
         return top
@@ -181,24 +207,33 @@ class Log:
         """Say why a reader that cannot go on was cut off, by the incarnation that it read."""
         return "slow" if incarnation == self.incarnation else self.restart_reason
 
-    def after(self, offset: int) -> bytes:
-        """Return the frames that follow an offset, as one block of bytes.
+    def piece(self, offset: int) -> Piece:
+        """Return the next frames after an offset below the top's.
 
         Readers at the same offset get the very same object until the next `append`, unless
         many other offsets were asked for in between.
         """
-        joined = self._joined.get(offset)
-        if joined is None:
-            if len(self._joined) >= _JOINED_AT_ONCE:
-                # clients that come back with many different ids would each leave a copy of the log
-                del self._joined[next(iter(self._joined))]
-            joined = b"".join(entry.frame for entry in self.entries_after(offset))
-            self._joined[offset] = joined
-        return joined
+        piece = self._pieces.get(offset)
+        if piece is None:
+            if len(self._pieces) >= _PIECES_KEPT:
+                # clients that come back with many different ids would each leave a copy
+                del self._pieces[next(iter(self._pieces))]
+            piece = self._pieces[offset] = self._join(offset)
+        return piece
+
+    def _join(self, offset: int) -> Piece:
+        frames: list[bytes] = []
+        room = PIECE
+        for entry in self.entries_after(offset):
+            room -= len(entry.frame)
+            if room < 0 and frames:
+                break
+            frames.append(entry.frame)
+        return Piece(b"".join(frames), offset + len(frames))
 
     def compact(self) -> None:
         """Free what only readers need."""
-        self._joined.clear()
+        self._pieces.clear()
 
     def entries_after(self, offset: int) -> list[Entry]:
         """Return the entries that follow an offset, oldest first."""
@@ -248,6 +283,8 @@ class Log:
         self._gap_reason = reason
 
 
-def new_log(retention: Retention, epoch: str) -> Log:
+def new_log(
+    retention: Retention, epoch: str, *, clock: Callable[[], float] = time.monotonic
+) -> Log:
     """Start an empty log."""
-    return Log(retention, start_of(epoch))
+    return Log(retention, start_of(epoch), clock=clock)

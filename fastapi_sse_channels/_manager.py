@@ -84,7 +84,8 @@ class ChannelManager(Generic[T]):
             ping_interval: Seconds of silence before a ping; `None` for no pings.
             retry: Milliseconds after which clients reconnect; varied by up to half, both ways.
             send_timeout: Seconds after which a client that reads nothing is dropped.
-            slow_after: Seconds for which publishing waits for a client that would be overrun.
+            slow_after: Seconds for which one publish waits, at most, for clients that would be
+                overrun. Those that read nothing hold up publishers for a tenth of the time at most.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
             max_sessions: Streams open at once in this process, `None` for any number; more are
@@ -119,13 +120,13 @@ class ChannelManager(Generic[T]):
         self.stream_settings = StreamSettings(
             ping_interval=ping_interval,
             send_timeout=send_timeout,
-            slow_after=slow_after,
             slow_policy=slow_policy,
             chunks=Chunks() if write_directly else None,
             retry=lambda: int(retry * random.uniform(0.5, 1.5)),
             drain_retry=lambda: int(500 + 1000 * random.uniform(0, drain_spread)),
         )
         self._max_sessions = max_sessions
+        self._slow_after = slow_after
         self._running: Hub | None = None
         self._starts = 0
         self.broker.claim(self.keys.name)
@@ -214,7 +215,6 @@ class ChannelManager(Generic[T]):
             self.keys.key(resource_id),
             self.schema,
             last_event_id=last_event_id,
-            slow_after=self.stream_settings.slow_after,
         )
 
     def session_count(self, resource_id: str | int | UUID) -> int:
@@ -329,6 +329,7 @@ class ChannelManager(Generic[T]):
             self.broker,
             self.retention,
             ping_interval=self.stream_settings.ping_interval,
+            slow_after=self._slow_after,
             max_sessions=self._max_sessions,
         )
         return self._running
@@ -340,7 +341,7 @@ class ChannelManager(Generic[T]):
     async def _publish(self, hub: Hub, key: str, body: bytes, idempotency_key: str | None) -> str:
         feed = hub.feed(key)
         if feed is not None and feed.is_ready:
-            await feed.make_room(len(body) + MAX_ID_LENGTH, self.stream_settings.slow_after)
+            await feed.make_room(len(body) + MAX_ID_LENGTH)
         position = await self.broker.publish(
             key, body, self.retention, idempotency_key=idempotency_key
         )

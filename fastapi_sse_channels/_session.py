@@ -7,7 +7,15 @@ import contextvars
 import logging
 import secrets
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -15,8 +23,9 @@ from . import _wire
 from ._checks import check_choice
 from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
+from ._log import PIECE
 from ._position import awaiting_initial
-from ._transport import past_forwarders, shutdown_behind, transport_behind
+from ._transport import AbortableTransport, past_forwarders, shutdown_behind, transport_behind
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
@@ -42,7 +51,6 @@ class StreamSettings:
 
     ping_interval: float | None
     send_timeout: float
-    slow_after: float
     slow_policy: SlowPolicy
     chunks: Chunks | None
     retry: Callable[[], int]
@@ -70,11 +78,13 @@ class Session(Generic[T]):
         "_is_ended",
         "_load_initial",
         "_receive",
+        "_replay",
         "_reset",
+        "_rest",
         "_send",
         "_settings",
-        "_stuck_since",
         "_task",
+        "_transport",
         "_wake",
         "channel",
         "id",
@@ -82,6 +92,7 @@ class Session(Generic[T]):
         "offset",
         "ping_slot",
         "resumed",
+        "stuck_since",
         "written_at",
     )
 
@@ -118,14 +129,19 @@ class Session(Generic[T]):
         self._is_closing = False
         self._is_ended = False
         self._task: asyncio.Task[Any] | None = None
+        self._transport: AbortableTransport | None = None
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
-        self._stuck_since: float | None = self.written_at
+        self.stuck_since: float | None = self.written_at
+        # what is left of a frame that is larger than a piece
+        self._rest: memoryview | None = None
         start = feed.start(last_event_id)
         self.resumed = start.resumed
         self._reset = start.reset
         self._incarnation = feed.log.incarnation
-        self.offset = start.position.offset
+        # taken out now: at its old position, a reader that opens slowly would hold up publishers
+        self._replay = tuple(e.frame for e in feed.log.entries_after(start.position.offset))
+        self.offset = feed.log.top.offset
         feed.place(self)
 
     def __repr__(self) -> str:
@@ -154,8 +170,8 @@ class Session(Generic[T]):
         self._is_closing = True
         self._wake(self)
 
-    async def open(self) -> bytes:
-        """Return the first bytes of the stream, from `stream-open` to the newest event.
+    async def open(self) -> Sequence[bytes]:
+        """Return the first frames of the stream, from `stream-open` to the newest event.
 
         Raises:
             SnapshotTooSlowError: Events overtook every snapshot.
@@ -163,26 +179,32 @@ class Session(Generic[T]):
         for _ in range(_SNAPSHOT_ATTEMPTS):
             initial = [] if self.resumed else await self._load_initial()
             if self._can_go_on():
-                return self._opening(initial) + self._take()
+                return self._opening(initial)
             if self.resumed:
                 self.resumed = False
                 self._reset = self._feed.log.why_cut_off(self._incarnation)
+            self._replay = ()
             self._move_to_top()
         msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
 
-    async def send_first(self, start: Message, opening: bytes) -> bool:
-        """Send the response's head and first bytes.
+    async def send_first(self, start: Message, frames: Sequence[bytes]) -> bool:
+        """Send the response's head and first frames.
 
         Returns:
             Whether the stream goes on.
         """
-        if not await self._send_within_timeout(_call(self._send, start)):
+        if not await self._send_within_timeout(self._send_opening(start, frames)):
             return False
-        self._send = past_forwarders(self._send)
         if self._settings.chunks is not None:
             self._direct = direct_writer(self._send, self._settings.chunks)
-        return await self._send_within_timeout(_call(self._send, _body(opening)))
+        return True
+
+    async def _send_opening(self, start: Message, frames: Sequence[bytes]) -> None:
+        await self._send(start)
+        self._send = past_forwarders(self._send)
+        for piece in _pieces(frames):
+            await self._send(_body(piece))
 
     def go_live(self, task: asyncio.Task[Any]) -> None:
         """Let the fan-out send from now on.
@@ -191,8 +213,13 @@ class Session(Generic[T]):
             task: What waits for the client; cancelled when the stream ends by itself.
         """
         self._task = task
-        self._stuck_since = None
+        self.stuck_since = None
         self._wake(self)
+
+    @property
+    def is_guest(self) -> bool:
+        """See `Reader.is_guest`."""
+        return self._task is None
 
     @property
     def has_woken_task(self) -> bool:
@@ -204,33 +231,37 @@ class Session(Generic[T]):
         self._is_ended = True
         self._feed.discard(self)
 
-    def is_slow(self, now: float) -> bool:
-        """Whether a send has been waiting for longer than `slow_after`."""
-        return self._stuck_since is not None and now - self._stuck_since > self._settings.slow_after
-
     def ping(self) -> None:
         """Send a ping with the next flush if nothing else is sent."""
         self._extra = self._extra or _wire.PING
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
-        if self._stuck_since is not None or self._is_ended:
+        if self.stuck_since is not None or self._is_ended:
             return None
         log = self._feed.log
         top = log.top.offset
         # what `_can_go_on` asks, without its two calls: this runs once for every delivery
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
-            self._stuck_since = now
+            self.stuck_since = now
             return _within(self._context, self._recover())
         if self._extra:
-            return self._send_now(self._next_message(), now)
-        if self.offset == top:
-            return None
-        chunk = log.after(self.offset)
-        self.offset = top
-        if self._direct is None or not self._direct.write(chunk):
-            return self._send_now(_body(chunk), now)
-        self.written_at = now
+            return self._flush_messages(now)
+        while self.offset != top or self._rest is not None:
+            chunk = self._take()
+            if self._direct is not None and self._direct.write(chunk):
+                self.written_at = now
+                continue
+            waiting = self._send_now(_body(chunk), now)
+            if waiting is not None or self._is_ended:
+                return waiting
+        return None
+
+    def _flush_messages(self, now: float) -> Coroutine[object, object, None] | None:
+        while not self._is_ended and (message := self._next_message()) is not None:
+            waiting = self._send_now(message, now)
+            if waiting is not None:
+                return waiting
         return None
 
     def _send_now(self, message: Message, now: float) -> Coroutine[object, object, None] | None:
@@ -249,7 +280,7 @@ class Session(Generic[T]):
             # a send that reports its own request as cancelled must not end the flush of others
             self._lose(error)
             return None
-        self._stuck_since = now
+        self.stuck_since = now
         return _within(self._context, self._finish(_rest_of(call, waiting_for), message))
 
     def abort(self) -> None:
@@ -262,12 +293,32 @@ class Session(Generic[T]):
             self.leave()
             transport.abort()
 
+    @property
+    def connection(self) -> AbortableTransport | None:
+        """The connection that the stream has for itself, where the server gives access to it."""
+        if self._transport is None and not self._is_ended:
+            self._transport = transport_behind(self._send, self._receive)
+        return self._transport
+
+    def drop(self) -> None:
+        """End the stream of a client that has left, of which the server does not tell."""
+        assert self._transport is not None
+        self._transport.abort()
+        # a last message completes the response: the server complains of one that is cut short
+        self._is_closing = True
+        self.ping()
+        self._wake(self)
+
     def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
         """Return what to await for a server's shutdown that comes without a signal."""
         return shutdown_behind(self._send, self._receive)
 
-    def _opening(self, initial: Sequence[bytes]) -> bytes:
+    def _opening(self, initial: Sequence[bytes]) -> Sequence[bytes]:
         cursor, events = self._cursor_before(initial)
+        if self.resumed:
+            # the replay comes after this frame, and is lost with the connection
+            assert self.last_event_id is not None
+            cursor = self.last_event_id
         frames = [
             _wire.stream_open(
                 cursor,
@@ -278,7 +329,16 @@ class Session(Generic[T]):
         ]
         if self._reset is not None:
             frames.append(_wire.stream_reset(cursor, self._reset))
-        return b"".join((*frames, *events))
+        log = self._feed.log
+        if not (self._is_closing and events):
+            since = [entry.frame for entry in log.entries_after(self.offset)]
+            frames += (*events, *self._replay, *since)
+        # else closed while the state was loaded, which a revoked client must not be shown; one that
+        # may reconnect is shown it then, for its id is still marked
+        self._replay = ()
+        self.offset = log.top.offset
+        self._feed.progressed()
+        return frames
 
     def _cursor_before(self, initial: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
         """Return the cursor's id for the frames before initial events, and these events.
@@ -302,18 +362,26 @@ class Session(Generic[T]):
         self._feed.place(self)
 
     def _take(self) -> bytes:
-        log = self._feed.log
-        if self.offset == log.top.offset:
-            return b""
-        chunk = log.after(self.offset)
-        self.offset = log.top.offset
-        return chunk
+        """Return the next piece, and move the cursor behind the last frame of which it has any."""
+        rest = self._rest
+        if rest is None:
+            frames, self.offset = self._feed.log.piece(self.offset)
+            if len(frames) <= PIECE:
+                return frames
+            rest = memoryview(frames)
+        self._rest = rest[PIECE:] or None
+        return bytes(rest[:PIECE])
 
-    def _next_message(self) -> Message:
-        chunk = self._take()
-        if self._is_closing:
+    @property
+    def _is_up_to_date(self) -> bool:
+        return self._rest is None and self.offset == self._feed.log.top.offset
+
+    def _next_message(self) -> Message | None:
+        chunk = b"" if self._is_up_to_date else self._take()
+        if self._is_closing and self._is_up_to_date:
             return _body(chunk + self._extra, more=False)
-        return _body(chunk or self._extra)
+        chunk = chunk or self._extra
+        return _body(chunk) if chunk else None
 
     def _sent(self, message: Message, now: float) -> None:
         self.written_at = now
@@ -332,19 +400,16 @@ class Session(Generic[T]):
             if following is None:
                 break
             message = following
-            self._stuck_since = loop.time()
+            self.stuck_since = loop.time()
             first = _call(self._send, message)
-        self._stuck_since = None
+        self.stuck_since = None
 
     async def _following_message(self) -> Message | None:
-        if self._is_ended:
-            return None
-        if self._can_go_on():
-            is_up_to_date = self.offset == self._feed.log.top.offset and not self._extra
-            return None if is_up_to_date else self._next_message()
-        message = await self._reset_message()
+        # a frame that the client has the beginning of is finished first
+        if self._rest is None and not self._is_ended and not self._can_go_on():
+            await self._begin_anew()
         # the client may have left while its initial event was loaded
-        return None if self.is_ended else message
+        return None if self.is_ended else self._next_message()
 
     async def _send_within_timeout(self, sending: Awaitable[None]) -> bool:
         try:
@@ -361,22 +426,26 @@ class Session(Generic[T]):
 
     async def _recover(self) -> None:
         """Go on at the top after the cursor fell off the log."""
-        message = await self._reset_message()
-        if not self._is_ended:
-            self._stuck_since = asyncio.get_running_loop().time()
+        message = await self._following_message()
+        if message is None:
+            self.stuck_since = None
+        else:
+            self.stuck_since = asyncio.get_running_loop().time()
             await self._finish(_call(self._send, message), message)
 
-    async def _reset_message(self) -> Message:
+    async def _begin_anew(self) -> None:
+        """Have the reset and the initial event that follows it sent next, or the stream's end."""
         reason = self._feed.log.why_cut_off(self._incarnation)
         frames = None if self._is_closing else await self._reset_frames(reason)
-        if self._is_closing:
-            # a revoked client must not be shown the current state, and one that reconnects will be
-            # reset then
-            return _body(self._extra, more=False)
-        if frames is not None:
-            return _body(frames)
-        closing = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
-        return _body(closing, more=False)
+        if frames is not None and not self._is_closing:
+            self._rest = memoryview(frames)
+            return
+        # a revoked client must not be shown the current state, and one that reconnects will be
+        # reset then
+        self._move_to_top()
+        if not self._is_closing:
+            self._extra = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
+            self._is_closing = True
 
     async def _reset_frames(self, reason: ResetReason) -> bytes | None:
         """Encode the reset and the initial event that follows it, or give up."""
@@ -406,6 +475,20 @@ class Session(Generic[T]):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+def _pieces(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Join and split frames into pieces of at most `PIECE` bytes."""
+    piece = b""
+    for frame in frames:
+        if len(piece) + len(frame) > PIECE:
+            if piece:
+                yield piece
+            *whole, piece = (frame[at : at + PIECE] for at in range(0, len(frame), PIECE))
+            yield from whole
+        else:
+            piece += frame
+    yield piece
 
 
 def _body(chunk: bytes, *, more: bool = True) -> Message:

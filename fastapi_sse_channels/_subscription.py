@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._errors import ConfigurationError, StreamResetError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ._events import EventSchema
     from ._feed import Feed
     from ._hub import Hub
-    from ._log import ResetReason
+    from ._log import Entry, ResetReason
 
 T = TypeVar("T")
 
@@ -34,18 +35,17 @@ class Subscription(Generic[T]):
         schema: EventSchema[T],
         *,
         last_event_id: str | None,
-        slow_after: float,
     ) -> None:
         """Create a subscription that begins when it is entered."""
         self._hub = hub
         self._key = key
         self._schema = schema
-        self._slow_after = slow_after
         self._last_event_id = last_event_id
         self._feed: Feed | None = None
         self._changed = asyncio.Event()
         self._is_ended = False
-        self._behind_since: float | None = None
+        self._is_guest = True
+        self._stuck_since: float | None = None
         self._reset: ResetReason | None = None
 
     async def __aenter__(self) -> Subscription[T]:
@@ -60,6 +60,11 @@ class Subscription(Generic[T]):
         self._position = start.position
         self._incarnation = feed.log.incarnation
         self._reset = start.reset
+        # taken out now: at its old position, a reader that is slow to ask would hold up publishers
+        self._replay = deque(feed.log.entries_after(start.position.offset))
+        self._offset = feed.log.top.offset
+        # not asked for anything yet counts as being stuck: a program may never ask
+        self._stuck_since = self._now()
         feed.place(self)
         self._hub.subscriptions[self] = None
         return self
@@ -90,19 +95,33 @@ class Subscription(Generic[T]):
             ConfigurationError: The subscription was not entered.
         """
         feed = self._entered()
+        self._is_guest = False
         while True:
-            self._check_continuity(feed)
-            log = feed.log
-            if self._position.offset < log.top.offset:
-                entry = log.entry_after(self._position.offset)
+            entry = self._next_entry(feed)
+            if entry is not None:
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
-                self._behind_since = self._now() if entry.offset < log.top.offset else None
+                self._stuck_since = None if self._is_up_to_date else self._now()
                 feed.progressed()
                 return self._schema.decode(data_of(entry.frame))
             if self._is_ended:
                 raise StopAsyncIteration
+            self._stuck_since = None
             self._changed.clear()
             await self._changed.wait()
+
+    def _next_entry(self, feed: Feed) -> Entry | None:
+        if self._replay:
+            return self._replay.popleft()
+        self._check_continuity(feed)
+        if self._is_up_to_date:
+            return None
+        entry = feed.log.entry_after(self._offset)
+        self._offset = entry.offset
+        return entry
+
+    @property
+    def _is_up_to_date(self) -> bool:
+        return not self._replay and self._offset == self._entered().log.top.offset
 
     @property
     def last_event_id(self) -> str:
@@ -117,16 +136,22 @@ class Subscription(Generic[T]):
     @property
     def offset(self) -> int:
         """See `Reader.offset`."""
-        return self._position.offset
+        return self._offset
 
-    def is_slow(self, now: float) -> bool:
-        """See `Reader.is_slow`."""
-        return self._behind_since is not None and now - self._behind_since > self._slow_after
+    @property
+    def stuck_since(self) -> float | None:
+        """See `Reader.stuck_since`."""
+        return self._stuck_since
+
+    @property
+    def is_guest(self) -> bool:
+        """See `Reader.is_guest`."""
+        return self._is_guest
 
     def flush(self, now: float) -> None:
         """See `Reader.flush`; only wakes the iterator, which takes the entries itself."""
-        if self._behind_since is None and self.offset < self._entered().log.top.offset:
-            self._behind_since = now
+        if self._stuck_since is None and not self._is_up_to_date:
+            self._stuck_since = now
         self._changed.set()
 
     def end(self) -> None:
@@ -143,13 +168,14 @@ class Subscription(Generic[T]):
     def _check_continuity(self, feed: Feed) -> None:
         log = feed.log
         reason = self._reset
-        if log.incarnation != self._incarnation or not log.reaches(self._position.offset):
+        if log.incarnation != self._incarnation or not log.reaches(self._offset):
             reason = reason or log.why_cut_off(self._incarnation)
         if reason is None:
             return
         self._reset = None
-        self._behind_since = None
+        self._stuck_since = None
         self._position = log.top
+        self._offset = log.top.offset
         self._incarnation = log.incarnation
         feed.place(self)
         raise StreamResetError(reason, self.last_event_id)

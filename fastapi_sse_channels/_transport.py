@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import select
 import sys
 import types
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from starlette.types import Send
 
 _MAX_WRAPPERS = 64
+# Linux alone says that the other side has closed without reading what it sent before
+_HANG_UP: int = getattr(select, "POLLRDHUP", 0)
 # What middlewares call the function they wrap. Starlette's BaseHTTPMiddleware hands on a `send`
 # that leads to a queue of its own; the way past it is its `wrapped_receive`.
 _NAMES = ("send", "_send", "receive", "_receive", "wrapped_receive")
@@ -47,6 +50,13 @@ class AbortableTransport(Protocol):
     def abort(self) -> None:
         """Close without flushing."""
 
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or is being closed."""
+        ...
+
+    def get_extra_info(self, name: str) -> Any:
+        """Return the `socket`, among others."""
+
 
 def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
     """Follow middleware wrappers to the server's transport.
@@ -65,6 +75,25 @@ def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
             # what is behind hypercorn's HTTP/2 belongs to all of them
             return None
     return None
+
+
+def left_by_peer(
+    transports: Iterable[AbortableTransport],
+) -> Sequence[AbortableTransport]:
+    """Return the connections that the other side has closed, also where nobody reads them."""
+    left = []
+    waiting = {}
+    for transport in transports:
+        if transport.is_closing():
+            left.append(transport)
+        elif (opened := transport.get_extra_info("socket")) is not None:
+            waiting[opened.fileno()] = transport
+    if _HANG_UP and waiting:
+        poll = select.poll()
+        for descriptor in waiting:
+            poll.register(descriptor, _HANG_UP)
+        left += [waiting[descriptor] for descriptor, _ in poll.poll(0)]
+    return left
 
 
 def past_forwarders(send: Send) -> Send:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from itertools import pairwise
 
 import anyio
@@ -228,7 +227,7 @@ class TestBursts:
         notes = make_notes(history_bytes=1000, slow_after=0.1)
         async with notes.manager.subscribe("1") as events:
             await notes.publish(*("x" * 20 for _ in range(8)))
-            await eventually(lambda: events.is_slow(math.inf))
+            await eventually(lambda: events.stuck_since is not None)
             async with asyncio.timeout(5):
                 await anext(events)
                 await notes.publish("y" * 700)
@@ -243,6 +242,99 @@ class TestBursts:
         await stuck.until_end()
 
         assert notes.controls(stuck) == ["stream-open", "stream-close ended"]
+
+
+class TestPublishers:
+    """No client may hold them up."""
+
+    @pytest.fixture
+    def coming(self, connect):
+        """Let new streams be opened all the time, fifty a second."""
+        tasks: list[asyncio.Task[None]] = []
+
+        async def coming(app, **options):
+            async def come():
+                while True:
+                    stream = await connect(app, URL, wait=False, **options)
+                    await asyncio.sleep(0.02)
+                    stream.disconnect()
+
+            tasks.append(asyncio.ensure_future(come()))
+
+        yield coming
+        for task in tasks:
+            task.cancel()
+
+    @pytest.mark.parametrize("history_size", [16, 256])
+    async def test_clients_that_come_back_again_and_again_hold_no_publisher(
+        self, make_notes, coming, eventually, history_size
+    ):
+        """With the oldest position there is, which the next event drops."""
+        opening: list[float] = []
+
+        async def on_connect(session):
+            opening.append(0)
+            await asyncio.sleep(0.02)
+            await session.channel.publish({"type": "note", "text": "on_connect"})
+
+        notes = make_notes(history_size=history_size, router={"on_connect": on_connect})
+        [oldest, *_] = await notes.publish(*map(str, range(history_size)))
+        await coming(notes.app, last_event_id=oldest)
+        await eventually(lambda: len(opening) > 3)
+        feed = notes.manager.hub.feed("note:1:events")
+
+        async with asyncio.timeout(5):
+            for number in range(200):
+                await notes.publish(str(number))
+
+        assert feed is notes.manager.hub.feed("note:1:events")
+
+    async def test_resuming_client_gets_what_was_there_when_it_came_however_slowly_it_opens(
+        self, make_notes, connect, eventually
+    ):
+        gate = asyncio.Event()
+        notes = make_notes(history_size=4, router={"on_connect": lambda _session: gate.wait()})
+        ids = await notes.publish(*"abcd")
+        stream = await connect(notes.app, URL, last_event_id=ids[0], wait=False)
+        await eventually(lambda: notes.manager.session_count("1"))
+        async with asyncio.timeout(0.5):
+            await notes.publish(*"efgh")
+        gate.set()
+        await stream.until(b'"text":"h"')
+
+        assert notes.texts(stream) == list("bcdefgh")
+        assert notes.controls(stream) == ["stream-open"]
+        assert stream.frames[0]["id"] == ids[0]
+
+    @pytest.mark.parametrize("last", [0, -1])
+    async def test_subscription_that_is_not_iterated_holds_a_publisher_for_a_moment_only(
+        self, make_notes, last
+    ):
+        notes = make_notes(history_size=4, slow_after=10)
+        ids = await notes.publish(*"abcd")
+        async with notes.manager.subscribe("1", last_event_id=ids[last]):
+            async with asyncio.timeout(5):
+                await notes.publish(*"efghijkl")
+
+    async def test_slow_initial_events_do_not_slow_a_burst_of_small_events(
+        self, make_notes, coming, eventually
+    ):
+        loads: list[float] = []
+        over = asyncio.Event()
+
+        async def initial():
+            loads.append(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await over.wait()
+
+        notes = make_notes(slow_after=4, router={"initial_event": initial})
+        await coming(notes.app)
+        await eventually(lambda: len(loads) > 3)
+
+        async with asyncio.timeout(6):
+            await notes.publish(*map(str, range(1500)))
+        over.set()
 
 
 class _WithTimeout:
@@ -432,10 +524,8 @@ class TestTurns:
             """A reader whose send completes at once."""
 
             offset = 0
-
-            def is_slow(self, now):
-                del now
-                return False
+            stuck_since = None
+            is_guest = False
 
             def flush(self, now):
                 flushed_at.append(now)

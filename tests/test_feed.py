@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fastapi_sse_channels._feed import Feed
+from fastapi_sse_channels._feed import Courtesy, Feed
 from fastapi_sse_channels._log import Retention, new_log
 from fastapi_sse_channels._position import Position, awaiting_initial
 
@@ -14,12 +14,10 @@ FRAME = len(b"id: epoch.1.n\ndata: x\n\n")
 
 
 class Reader:
-    def __init__(self, offset, *, slow=False):
+    def __init__(self, offset, *, stuck_since=None, is_guest=False):
         self.offset = offset
-        self.slow = slow
-
-    def is_slow(self, _now):
-        return self.slow
+        self.stuck_since = stuck_since
+        self.is_guest = is_guest
 
     def flush(self, _now):
         return None
@@ -27,7 +25,7 @@ class Reader:
 
 @pytest.fixture
 def feed():
-    feed = Feed("key", lambda _feed: None)
+    feed = Feed("key", lambda _feed: None, patience=100)
     feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
     return feed
 
@@ -67,6 +65,15 @@ class TestStart:
 
         assert feed.start(last_event_id) == (top, False, reason)
 
+    def test_what_is_too_old_is_not_replayed_on_a_quiet_channel(self, feed):
+        now = 0.0
+        feed.log = new_log(Retention(5, 10**9, ttl=10), "epoch", clock=lambda: now)
+        first, _, top = publish(feed, 3)
+        now = 11.0
+
+        assert feed.start(first.event_id) == (top, False, "expired")
+        assert feed.start(top.event_id) == (top, True, None)
+
     def test_empty_log_has_a_position_to_resume_from(self, feed):
         start = feed.start(None)
         publish(feed, 2)
@@ -102,7 +109,7 @@ class TestNotify:
 
     def test_feed_is_marked_at_every_change(self):
         marked: list[Feed] = []
-        feed = Feed("key", marked.append)
+        feed = Feed("key", marked.append, patience=100)
         feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
         feed.notify()
 
@@ -111,55 +118,66 @@ class TestNotify:
 
 class TestMakeRoom:
     @pytest.fixture
-    def reader(self, feed):
-        """The next event would overrun it."""
-        reader = Reader(0)
-        feed.place(reader)
-        publish(feed, 5)
-        return reader
+    def feed(self):
+        """Make a feed whose publishers wait for so long."""
+
+        def feed(*, patience=100.0):
+            feed = Feed("key", lambda _feed: None, patience=patience)
+            feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+            return feed
+
+        return feed
 
     @pytest.fixture
-    def wait_for_room(self, feed):
-        """Begin publishers that have to wait."""
+    def overrun(self, feed):
+        """Place a reader that the next event would overrun."""
 
-        async def wait_for_room(*, patience=100.0):
-            waiting = asyncio.ensure_future(feed.make_room(FRAME, patience=patience))
-            for _ in range(2):
-                await asyncio.sleep(0)
-            assert not waiting.done()
-            return waiting
+        def overrun(*, patience=100.0, **reader):
+            crowded = feed(patience=patience)
+            reader = Reader(0, **reader)
+            crowded.place(reader)
+            publish(crowded, 5)
+            return crowded, reader
 
-        return wait_for_room
+        return overrun
+
+    async def wait_for_room(self, feed):
+        """Begin to wait."""
+        waiting = asyncio.ensure_future(feed.make_room(FRAME))
+        for _ in range(2):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        return waiting
 
     async def test_nobody_is_waited_for_where_there_is_room(self, feed):
-        feed.place(Reader(0))
-        publish(feed, 4)
+        roomy = feed()
+        roomy.place(Reader(0))
+        publish(roomy, 4)
 
         async with asyncio.timeout(5):
-            await feed.make_room(FRAME, patience=100)
+            await roomy.make_room(FRAME)
 
     async def test_nobody_is_waited_for_without_readers(self, feed):
-        publish(feed, 20)
+        empty = feed()
+        publish(empty, 20)
 
         async with asyncio.timeout(5):
-            await feed.make_room(FRAME, patience=100)
+            await empty.make_room(FRAME)
 
-    async def test_reader_that_comes_later_with_an_older_position_is_waited_for(
-        self, feed, wait_for_room
-    ):
-        feed.place(Reader(5))
-        publish(feed, 5)
-        await feed.make_room(FRAME, patience=100)
-        feed.place(Reader(0))
+    async def test_reader_that_comes_later_with_an_older_position_is_waited_for(self, feed):
+        crowded = feed()
+        crowded.place(Reader(5))
+        publish(crowded, 5)
+        await crowded.make_room(FRAME)
+        crowded.place(Reader(0))
 
-        waiting = await wait_for_room()
+        waiting = await self.wait_for_room(crowded)
 
         waiting.cancel()
 
-    async def test_reader_at_the_edge_is_waited_for_until_it_moves(
-        self, feed, reader, wait_for_room
-    ):
-        waiting = await wait_for_room()
+    async def test_reader_at_the_edge_is_waited_for_until_it_moves(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
 
         reader.offset = 1
         feed.progressed()
@@ -167,10 +185,9 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_publisher_goes_on_once_every_reader_was_shown_the_log(
-        self, feed, reader, wait_for_room
-    ):
-        waiting = await wait_for_room()
+    async def test_publisher_goes_on_once_every_reader_was_shown_the_log(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
 
         reader.offset = 5
         feed.shown()
@@ -178,37 +195,103 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_reader_that_leaves_is_no_longer_waited_for(self, feed, reader, wait_for_room):
-        waiting = await wait_for_room()
+    async def test_reader_that_leaves_is_no_longer_waited_for(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
 
         feed.discard(reader)
 
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_slow_reader_is_not_waited_for(self, feed, reader):
-        reader.slow = True
+    @pytest.mark.parametrize("is_guest", [False, True])
+    async def test_reader_that_has_been_stuck_for_long_is_not_waited_for(self, overrun, is_guest):
+        long_ago = asyncio.get_running_loop().time() - 101
+        feed, _ = overrun(stuck_since=long_ago, is_guest=is_guest)
 
         async with asyncio.timeout(5):
-            await feed.make_room(FRAME, patience=100)
+            await feed.make_room(FRAME)
 
-    async def test_reader_that_turns_slow_is_noticed_without_progress(self, reader, wait_for_room):
-        waiting = await wait_for_room(patience=0.04)
-        reader.slow = True
+    async def test_guest_is_waited_for_a_twentieth_of_the_time_that_others_are(self, overrun):
+        lately = asyncio.get_running_loop().time() - 6
+        feed, _ = overrun(stuck_since=lately, is_guest=True)
+        async with asyncio.timeout(5):
+            await feed.make_room(FRAME)
+
+        feed, _ = overrun(stuck_since=lately, is_guest=False)
+        waiting = await self.wait_for_room(feed)
+        waiting.cancel()
+
+    async def test_reader_that_turns_slow_is_noticed_without_progress(self, overrun):
+        feed, reader = overrun(patience=0.1)
+        waiting = await self.wait_for_room(feed)
+        reader.stuck_since = 0.0
 
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_every_waiting_publisher_goes_on(self, feed, reader, wait_for_room):
-        waiting = [await wait_for_room() for _ in range(10)]
+    async def test_one_publish_waits_no_longer_than_its_patience_whoever_takes_turns(
+        self, overrun
+    ):
+        feed, reader = overrun(patience=0.2, stuck_since=asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        publishing = asyncio.ensure_future(feed.make_room(FRAME))
+        began = loop.time()
+
+        async with asyncio.timeout(5):
+            while not publishing.done():
+                feed.discard(reader)
+                reader = Reader(0, stuck_since=loop.time())
+                feed.place(reader)
+                await asyncio.sleep(0)
+
+        assert loop.time() - began >= 0.1
+
+    async def test_readers_that_take_turns_hold_publishers_for_a_tenth_of_the_time(self, overrun):
+        feed, reader = overrun(patience=0.1)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waited = 0.0
+        while (elapsed := loop.time() - began) < 0.5:
+            feed.discard(reader)
+            reader = Reader(0, stuck_since=loop.time(), is_guest=True)
+            feed.place(reader)
+            before = loop.time()
+            await feed.make_room(FRAME)
+            # one look takes 5 ms, of which a machine whose CPU is taken away makes more
+            waited += 0.005 * (loop.time() - before > 0.004)
+            await asyncio.sleep(0)
+
+        # half of the budget is there at the start, and without one it is all of the time
+        assert waited <= 0.05 + 0.3 * elapsed
+
+    async def test_reader_that_goes_on_reading_is_waited_for_beyond_the_budget(self, overrun):
+        feed, reader = overrun(patience=0.02, stuck_since=0.0)
+        loop = asyncio.get_running_loop()
+        waits = 0
+        async with asyncio.timeout(5):
+            while waits < 100:
+                publish(feed, 5)
+                reader.offset = feed.log.floor.offset
+                reader.stuck_since = loop.time()
+                waiting = await self.wait_for_room(feed)
+                reader.offset = feed.log.top.offset
+                feed.progressed()
+                await waiting
+                waits += 1
+
+    async def test_every_waiting_publisher_goes_on(self, overrun):
+        feed, reader = overrun()
+        waiting = [await self.wait_for_room(feed) for _ in range(10)]
         reader.offset = 5
         feed.progressed()
 
         async with asyncio.timeout(5):
             await asyncio.gather(*waiting)
 
-    async def test_waiting_publisher_may_be_cancelled(self, feed, reader, wait_for_room):
-        cancelled, other = [await wait_for_room() for _ in range(2)]
+    async def test_waiting_publisher_may_be_cancelled(self, overrun):
+        feed, reader = overrun()
+        cancelled, other = [await self.wait_for_room(feed) for _ in range(2)]
         cancelled.cancel()
         reader.offset = 5
         await asyncio.sleep(0)
@@ -217,6 +300,28 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await other
         assert cancelled.cancelled()
+
+
+class TestCourtesy:
+    def test_budget_is_the_patience_and_a_tenth_of_the_time(self):
+        courtesy = Courtesy(1.0)
+        assert courtesy.limits(0) == (1.0, 0.05)
+
+        courtesy.spend(0.0, 0.4)
+        assert courtesy.limits(0.4) == (1.0, 0.05)
+        courtesy.spend(0.4, 0.8)
+        assert courtesy.limits(0.8) == (1.0, 0.0)
+        courtesy.spend(0.8, 1.2)
+        assert courtesy.limits(1.2) == (0.0, 0.0)
+        assert courtesy.limits(3.3) == (1.0, 0.0)
+        assert courtesy.limits(8.2) == (1.0, 0.05)
+
+    def test_waits_at_the_same_time_count_once(self):
+        courtesy = Courtesy(1.0)
+        for _ in range(10):
+            courtesy.spend(0.0, 0.3)
+
+        assert courtesy.limits(0.3) == (1.0, 0.05)
 
 
 @pytest.mark.parametrize("error", [OSError("the store is away"), asyncio.CancelledError()])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastapi_sse_channels._log import Gap, Log, Retention, new_log
+from fastapi_sse_channels._log import PIECE, Gap, Log, Retention, new_log
 from fastapi_sse_channels._position import Position, start_of
 
 LARGE = 10**9
@@ -35,7 +35,7 @@ class TestAppend:
         log = make_log()
         position = log.append(b"data: x\n\n", "nonce", 0)
 
-        assert log.after(0) == f"id: {position.event_id}\ndata: x\n\n".encode()
+        assert log.piece(0).frames == f"id: {position.event_id}\ndata: x\n\n".encode()
 
     def test_count_is_bounded(self):
         log = make_log(size=3)
@@ -170,7 +170,7 @@ class TestGap:
     def test_log_that_becomes_another_cuts_off_its_readers(self):
         log, other = make_log(), make_log(size=2)
         fill(log, 3)
-        joined = log.after(0)
+        joined = log.piece(0).frames
         positions = fill(other, 5)
         before = log.incarnation
 
@@ -180,7 +180,7 @@ class TestGap:
         assert (log.entries, log.nbytes) == (other.entries, other.nbytes)
         assert (log.floor, log.top) == (positions[2], positions[4])
         assert log.gap(positions[0]) == Gap("trimmed")
-        assert log.after(3) not in joined
+        assert log.piece(3).frames not in joined
 
     def test_new_log_starts_before_its_first_entry(self):
         log = new_log(Retention(1, 1, 1), "e")
@@ -189,31 +189,51 @@ class TestGap:
         assert log.gap(start_of("e")) is None
 
 
-class TestAfter:
+class TestPiece:
     def test_readers_at_one_offset_share_one_object(self):
         log = make_log()
         fill(log, 5)
 
-        assert log.after(2) is log.after(2)
-        assert log.after(2) == b"".join(entry.frame for entry in log.entries[2:])
+        assert log.piece(2).frames is log.piece(2).frames
+        assert log.piece(2) == (b"".join(entry.frame for entry in log.entries[2:]), 5)
 
     def test_shared_object_is_renewed_by_the_next_append(self):
         log = make_log()
         fill(log, 2)
-        before = log.after(0)
+        before = log.piece(0).frames
         fill(log, 1)
 
-        assert log.after(0).startswith(before)
-        assert log.after(0) != before
+        assert log.piece(0).frames.startswith(before)
+        assert log.piece(0).frames != before
 
     def test_of_many_offsets_the_one_asked_for_first_is_given_up(self):
         log = make_log()
         fill(log, 100)
-        first, second, *_ = [log.after(offset) for offset in range(9)]
+        first, second, *_ = [log.piece(offset).frames for offset in range(9)]
 
-        assert log.after(1) is second
-        assert log.after(0) is not first
+        assert log.piece(1).frames is second
+        assert log.piece(0).frames is not first
 
+    @given(st.lists(st.integers(0, PIECE + 100), min_size=1, max_size=12))
+    def test_pieces_are_the_entries_in_order_and_none_is_larger_than_it_must_be(self, lengths):
+        log = make_log()
+        for length in lengths:
+            log.append(b"x" * length, "nonce", 0)
+        frames = [entry.frame for entry in log.entries]
+
+        pieces: list[bytes] = []
+        offset = 0
+        while offset < log.top.offset:
+            piece = log.piece(offset)
+            assert len(piece.frames) <= PIECE or piece.end == offset + 1
+            pieces.append(piece.frames)
+            offset = piece.end
+
+        assert offset == len(frames)
+        assert b"".join(pieces) == b"".join(frames)
+
+
+class TestEntriesAfter:
     @given(st.integers(0, 40), st.integers(1, 20))
     def test_entries_after_every_reachable_offset_are_the_rest(self, count, size):
         log = make_log(size=size)

@@ -15,7 +15,7 @@ import pytest
 from fastapi import HTTPException
 
 from fastapi_sse_channels import ConfigurationError, Session, StreamResetError, _stream
-from fastapi_sse_channels._log import Log
+from fastapi_sse_channels._log import PIECE, Log
 from fastapi_sse_channels._position import Position, new_epoch, start_of
 
 URL = "/notes/1/events"
@@ -175,6 +175,61 @@ class TestOpening:
 
         [opening] = stream.frames
         assert not opening["id"].endswith("~")
+
+
+class TestPieces:
+    """What a server is handed at once is what it keeps for a client that reads nothing."""
+
+    @pytest.mark.parametrize("is_held", [False, True])
+    async def test_no_piece_is_larger_than_the_server_should_keep(
+        self, make_notes, connect, is_held
+    ):
+        texts = ["x" * length for length in (10, 40_000, 20_000, 200_000, 30_000, 100_000, 3)]
+        notes = make_notes()
+        ids = await notes.publish("first", *texts)
+        resumed = await connect(notes.app, URL, last_event_id=ids[0])
+        live = await connect(notes.app, URL)
+        if is_held:
+            live.hold()
+        await notes.publish(*texts, "last")
+        live.release()
+        for stream in (resumed, live):
+            await stream.until(b'"text":"last"')
+
+        assert notes.texts(live) == [*texts, "last"]
+        assert notes.texts(resumed) == [*texts, *texts, "last"]
+        assert max(len(chunk) for stream in (resumed, live) for chunk in stream.chunks) <= PIECE
+
+    async def test_large_initial_events_are_sent_in_pieces_too(self, make_notes, connect):
+        async def initial():
+            return [{"type": "note", "text": "x" * 100_000}] * 2
+
+        notes = make_notes(history_size=2, slow_after=0.01, router={"initial_event": initial})
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish(*"abcdefgh")
+        stream.release()
+        await stream.until(lambda: stream.body.count(b"x" * 100_000) == 4)
+        await notes.publish("live")
+        await stream.until(b'"text":"live"')
+
+        assert notes.controls(stream) == ["stream-open", "stream-reset slow"]
+        assert max(map(len, stream.chunks)) <= PIECE
+
+    async def test_client_is_reset_after_the_frame_that_it_has_the_beginning_of(
+        self, make_notes, connect, eventually
+    ):
+        notes = make_notes(history_size=2, slow_after=0.01)
+        stream = await connect(notes.app, URL)
+        stream.hold()
+        await notes.publish("x" * 100_000)
+        await eventually(lambda: stream.sends_waiting)
+        await notes.publish(*"abcdef")
+        stream.release()
+        await stream.until(b"stream-reset")
+
+        assert notes.texts(stream) == ["x" * 100_000]
+        assert notes.controls(stream) == ["stream-open", "stream-reset slow"]
 
 
 class TestReset:
@@ -660,6 +715,32 @@ class TestClosing:
         await stream.until_end()
 
         assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
+
+    @pytest.mark.parametrize(
+        ("reason", "reconnect", "after"), [("revoked", False, []), ("expired", True, ["initial"])]
+    )
+    async def test_client_closed_while_its_state_is_loaded_is_not_shown_it(
+        self, make_notes, connect, eventually, reason, reconnect, after
+    ):
+        gate = asyncio.Event()
+
+        async def initial():
+            await gate.wait()
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(router={"initial_event": initial})
+        stream = await connect(notes.app, URL, wait=False)
+        [session] = await eventually(lambda: notes.manager.sessions("1"))
+        await notes.publish("meanwhile")
+        session.close(reason, reconnect=reconnect)
+        gate.set()
+        await stream.until_end()
+        if reconnect:
+            back = await connect(notes.app, URL, last_event_id=stream.last_event_id)
+            assert notes.texts(back) == after
+
+        assert notes.controls(stream) == ["stream-open", f"stream-close {reason}"]
+        assert notes.texts(stream) == []
 
     async def test_session_closed_by_on_connect_says_only_that(self, make_notes, connect):
         notes = make_notes(router={"on_connect": lambda session: session.close("revoked")})

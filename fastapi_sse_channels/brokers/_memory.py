@@ -146,7 +146,7 @@ class MemoryBroker(Broker):
     def _take(self, key: str, retention: Retention, now: float) -> Log:
         log = self._pop(key)
         if log is None:
-            return new_log(retention, new_epoch())
+            return new_log(retention, new_epoch(), clock=self._clock)
         log.retention = retention
         log.expire(now)
         return log

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
-from starlette.routing import NoMatchFound
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, NoMatchFound, Router
 
 from ._errors import ConfigurationError
 
@@ -57,11 +60,25 @@ def client_url(request: Request) -> str:
         ConfigurationError: The application does not include the router.
     """
     _, version = _client()
-    try:
-        return request.url_for(_ROUTE, version=version).path
-    except NoMatchFound as error:
-        msg = "the client is not served; call app.include_router(create_client_router())"
-        raise ConfigurationError(msg) from error
+    scope = request.scope
+    # Both are of the outermost application. The Host header, which clients choose, may change the
+    # path of request.url_for.
+    router: Router | Starlette = scope.get("router") or scope["app"]
+    root_path: str = scope.get("app_root_path", scope.get("root_path", ""))
+    for name in _names(router.routes):
+        with suppress(NoMatchFound):
+            return root_path.rstrip("/") + router.url_path_for(name, version=version)
+    msg = "the client is not served; call app.include_router(create_client_router())"
+    raise ConfigurationError(msg)
+
+
+def _names(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    """Return the names that the route may have: a mount with a name puts its own before them."""
+    yield _ROUTE
+    for route in routes:
+        if isinstance(route, Mount):
+            prefix = "" if route.name is None else f"{route.name}:"
+            yield from (prefix + name for name in _names(route.routes))
 
 
 @functools.cache

@@ -30,7 +30,14 @@ T = TypeVar("T")
 logger = logging.getLogger("fastapi_sse_channels")
 
 _RETRY_AFTER = {"Retry-After": "2"}
-_STORE_FAILED = "events are not available at present; the server's log says why"
+# Which keys there are, where the store is and who has which rights there, is not for every client
+# to know; the log has it.
+_DETAILS: dict[type[Exception], str] = {
+    DrainingError: "this server is ending its streams; connect again",
+    SessionLimitError: "too many streams are open; connect again later",
+    SnapshotTooSlowError: "the current state changes faster than it loads; connect again later",
+    BrokerError: "events are not available at present; the server's log says why",
+}
 
 
 class StreamHooks(Generic[T]):
@@ -104,8 +111,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", self._channel.key, error)
-            # where the store is, and who has which rights there, is not for every client to know
-            detail = _STORE_FAILED if isinstance(error, BrokerError) else str(error)
+            detail = next(text for kind, text in _DETAILS.items() if isinstance(error, kind))
             raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
 
     async def _open_on(

@@ -340,6 +340,11 @@ class AsgiStream(Received):
         return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
 
     @property
+    def answer(self) -> Any:
+        """The body of an answer that is no stream."""
+        return json.loads(self.body)
+
+    @property
     def is_complete(self) -> bool:
         last = self.messages[-1] if self.messages else {}
         return last.get("type") == "http.response.body" and not last.get("more_body", False)
@@ -414,6 +419,7 @@ async def connect() -> AsyncIterator[Connect]:
         **headers: str,
     ) -> AsgiStream:
         path, _, query = path.partition("?")
+        headers = {"host": "test", **headers}
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         if last_event_id is not None:
             pairs.append((b"last-event-id", last_event_id.encode("latin-1")))
@@ -427,7 +433,7 @@ async def connect() -> AsyncIterator[Connect]:
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "root_path": "",
-            "headers": [(b"host", b"test"), *pairs],
+            "headers": pairs,
             "client": ("127.0.0.1", 1),
             "server": ("test", 80),
             "state": {},

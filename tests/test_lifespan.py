@@ -113,16 +113,6 @@ def test_application_may_be_started_again(notes, broker):
     assert broker.calls == ["start", "stop"] * 2
 
 
-def test_router_included_late_works_without_its_lifespan(notes):
-    """A trap of FastAPI's: the child's lifespan is never run."""
-    app, parent = FastAPI(), APIRouter()
-    app.include_router(parent)
-    parent.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
-
-    with TestClient(app) as client, client.stream("GET", "/notes/1/events") as response:
-        assert next(response.iter_lines()) == "event: stream-open"
-
-
 async def test_managers_stop_in_reverse_order(make_notes):
     order = []
 
@@ -188,18 +178,6 @@ def test_same_manager_twice_is_fine(notes, broker):
     serves(FastAPI(lifespan=sse_lifespan(notes, notes)))
 
     assert broker.calls == ["start", "start", "stop", "stop"]
-
-
-def test_streams_open_at_shutdown_are_ended(make_notes):
-    notes = make_notes()
-    with TestClient(notes.app) as client, client.stream("GET", "/notes/1/events") as response:
-        lines = response.iter_lines()
-        next(lines)
-        assert client.portal is not None
-        client.portal.start_task_soon(notes.manager.drain)
-        rest = list(lines)
-
-    assert rest[-2] == 'data: {"reason":"shutdown","reconnect":true}'
 
 
 SHARED = r"two managers of one application, on <RedisBroker .*, use the keys note:\*:events; give"

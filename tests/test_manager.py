@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 from fastapi import Depends, FastAPI
-from fastapi.testclient import TestClient
 from pydantic import BaseModel, field_serializer, field_validator
 
 from fastapi_sse_channels import (
@@ -344,7 +343,7 @@ class TestThreads:
         with pytest.raises(InvalidEventError):
             await asyncio.to_thread(notes.manager.publish_sync, "1", {"type": "other"})
 
-    def test_def_and_async_endpoints_publish_alike(self, make_notes):
+    async def test_def_and_async_endpoints_publish_alike(self, make_notes, connect):
         notes = make_notes()
         provided = Depends(notes.manager.publisher)
 
@@ -357,15 +356,13 @@ class TestThreads:
         def publish_sync(publisher: Publisher[Any] = provided) -> str:
             return publisher.publish_sync("1", {"type": "note", "text": "def"})
 
-        with TestClient(notes.app) as client:
-            first = client.post("/async").json()
-            second = client.post("/def").json()
-            with client.stream("GET", f"{URL}?last_event_id={first}") as response:
-                lines = response.iter_lines()
-                received = [next(lines) for _ in range(7)]
+        first, second = [
+            (await connect(notes.app, path, method="POST")).answer for path in ("/async", "/def")
+        ]
+        stream = await connect(notes.app, URL, last_event_id=first)
 
-        assert f"id: {second}" in received
-        assert 'data: {"type":"note","text":"def"}' in received
+        assert notes.texts(stream) == ["def"]
+        assert stream.last_event_id == second
 
 
 class TestLoops:
@@ -570,6 +567,7 @@ class TestLimits:
         admitted = await connect(notes.app, URL)
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert refused.answer == {"detail": "too many streams are open; connect again later"}
         assert admitted.status == 200
         [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
         assert warning.levelname == "WARNING"
@@ -601,8 +599,9 @@ class TestStoreThatIsAway:
         refused = await connect(notes.app, URL)
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
-        detail = "events are not available at present; the server's log says why"
-        assert refused.body == f'{{"detail":"{detail}"}}'.encode()
+        assert refused.answer == {
+            "detail": "events are not available at present; the server's log says why"
+        }
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             (
                 "WARNING",
@@ -671,6 +670,7 @@ class TestDrain:
             assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
             assert 500 <= int(stream.frames[-1]["retry"]) <= 1500
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert refused.answer == {"detail": "this server is ending its streams; connect again"}
         # a deploy is no trouble
         assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 

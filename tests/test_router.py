@@ -16,7 +16,6 @@ from fastapi import (
     Query,
     Request,
 )
-from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from fastapi_sse_channels import (
@@ -431,24 +430,3 @@ class TestHead:
         app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
 
         assert (await connect(app, "/notes/7/events", method="POST")).status == 405
-
-
-class TestTestClient:
-    def test_starlettes_client_reads_a_stream(self):
-        notes = make_manager()
-        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
-
-        @app.post("/notes/{note_id}")
-        async def publish(note_id: str) -> str:
-            return await notes.publish(note_id, Note(text="from a handler"))
-
-        with TestClient(app) as client, client.stream("GET", "/notes/7/events") as response:
-            lines = response.iter_lines()
-            assert next(lines) == "event: stream-open"
-            event_id = client.post("/notes/7").json()
-            received = [next(lines) for _ in range(6)]
-
-        assert received[-2:] == [
-            f"id: {event_id}",
-            'data: {"type":"note","text":"from a handler"}',
-        ]

@@ -133,7 +133,7 @@ class TestOpening:
         assert notes.controls(stream) == ["stream-open"]
 
     async def test_initial_event_that_is_always_overtaken_is_given_up_with_503(
-        self, make_notes, connect
+        self, make_notes, connect, caplog
     ):
         async def initial():
             for text in "abcdef":
@@ -148,7 +148,11 @@ class TestOpening:
         stream = await connect(notes.app, URL)
 
         assert stream.status == 503
-        assert "takes longer than the history is deep" in json.loads(stream.body)["detail"]
+        assert stream.answer == {
+            "detail": "the current state changes faster than it loads; connect again later"
+        }
+        [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
+        assert "initial event of note:1:events takes longer than the" in warning.getMessage()
         assert notes.manager.session_count("1") == 0
 
     async def test_last_of_several_initial_events_carries_the_cursor(self, make_notes, connect):

@@ -1,10 +1,11 @@
-"""Streams of a real server, byte by byte."""
+"""Streams of a real server, byte by byte, and of Starlette's test client."""
 
 from __future__ import annotations
 
 import json
 
 import httpx2
+from fastapi.testclient import TestClient
 
 
 async def test_stream_opens_with_its_cursor_and_carries_published_events(serve, open_stream):
@@ -23,3 +24,23 @@ async def test_stream_opens_with_its_cursor_and_carries_published_events(serve, 
     assert body.endswith(
         f'id: {event_id}\ndata: {{"type":"comment-added","comment_count":3,"text":""}}\n\n'.encode()
     )
+
+
+def test_test_client_of_todays_starlette_reads_a_stream(make_notes):
+    notes = make_notes()
+
+    @notes.app.post("/notes/{note_id}")
+    async def publish(note_id: str) -> str:
+        [event_id] = await notes.publish("from a handler", to=note_id)
+        return event_id
+
+    with TestClient(notes.app) as client, client.stream("GET", "/notes/7/events") as response:
+        lines = response.iter_lines()
+        assert next(lines) == "event: stream-open"
+        event_id = client.post("/notes/7").json()
+        received = [next(lines) for _ in range(6)]
+
+    assert received[-2:] == [
+        f"id: {event_id}",
+        'data: {"type":"note","text":"from a handler"}',
+    ]

@@ -9,7 +9,7 @@ import traceback
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fastapi_sse_channels import (
@@ -18,7 +18,6 @@ from fastapi_sse_channels import (
     ChannelManager,
     ConfigurationError,
     PublishError,
-    create_sse_router,
 )
 from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels._wire import event_body
@@ -65,14 +64,12 @@ class TestNotStarted:
                 pass
 
     def test_router_whose_lifespan_is_never_run_is_refused(self, make_notes, redis_url, caplog):
-        """A trap of FastAPI's: the child's lifespan is never run."""
-        manager = make_notes(broker=redis_url).manager
-        app, parent = FastAPI(), APIRouter()
-        app.include_router(parent)
-        parent.include_router(create_sse_router(manager, "/nested/{note_id}/events"))
+        """Starlette does not run the lifespan of a mounted application."""
+        app = FastAPI()
+        app.mount("/mounted", make_notes(broker=redis_url).app)
 
         with TestClient(app) as client:
-            response = client.get("/nested/1/events")
+            response = client.get("/mounted/notes/1/events")
 
         assert response.status_code == 503
         assert "use FastAPI(lifespan=sse_lifespan(manager))" in caplog.text

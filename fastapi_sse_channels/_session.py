@@ -302,9 +302,7 @@ class Session(Generic[T]):
 
     def drop(self) -> None:
         """End the stream of a client that has left, of which the server does not tell."""
-        assert self._transport is not None
-        self._transport.abort()
-        # a last message completes the response: the server complains of one that is cut short
+        # with a last message: the server complains of a response that is cut short
         self._is_closing = True
         self.ping()
         self._wake(self)

@@ -230,9 +230,7 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_one_publish_waits_no_longer_than_its_patience_whoever_takes_turns(
-        self, overrun
-    ):
+    async def test_one_publish_waits_no_longer_than_its_patience_whoever_takes_turns(self, overrun):
         feed, reader = overrun(patience=0.2, stuck_since=asyncio.get_running_loop().time())
         loop = asyncio.get_running_loop()
         publishing = asyncio.ensure_future(feed.make_room(FRAME))

@@ -11,7 +11,13 @@ from pydantic import BaseModel
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapi_sse_channels import Channel, ChannelManager, SSEMiddleware, create_sse_router
+from fastapi_sse_channels import (
+    Channel,
+    ChannelManager,
+    SSEMiddleware,
+    _pinger,
+    create_sse_router,
+)
 
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
 
@@ -20,6 +26,8 @@ class Note(BaseModel):
     type: Literal["note"] = "note"
     text: str
 
+
+_pinger._LONGEST_TURN = float(os.environ.get("LONGEST_TURN", "15"))  # noqa: SLF001
 
 notes = ChannelManager(
     Note,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
@@ -275,6 +277,57 @@ class TestBytes:
                 await stream.read_chunk()
 
         assert stream.body.removeprefix(opening) == b":\n:\n"
+
+
+class TestClientsThatHarm:
+    @pytest.mark.parametrize("server_name", HTTP_IMPLEMENTATIONS)
+    async def test_client_that_left_behind_a_second_request_is_noticed_without_pings(
+        self, hygiene, eventually, server_name
+    ):
+        """The server reads no further, so it does not see the connection close."""
+        server = hygiene(server_name, PING_INTERVAL=3600, LONGEST_TURN=0.2)
+        request = b"GET /plain/1/events HTTP/1.1\r\nHost: test\r\n\r\n"
+        ghosts = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
+        for reader, writer in ghosts:
+            writer.write(request)
+            await reader.readuntil(b"stream-open")
+            writer.write(request)
+        count = session_count(server)
+        assert await count() == len(ghosts)
+        for _, writer in ghosts[1:]:
+            writer.close()
+
+        await eventually(lambda: _equals(count, 1))
+        ghosts[0][1].close()
+        await eventually(lambda: _equals(count, 0))
+        assert "ERROR" not in server.log
+        assert "Traceback" not in server.log
+
+    async def test_clients_that_read_nothing_cost_what_a_server_buffers_each(
+        self, serve, open_stream
+    ):
+        silent = 200
+        server = serve("hygiene:app")
+        streams = [
+            await open_stream(f"{server.url}/plain/1/events", receive_buffer=4096)
+            for _ in range(silent)
+        ]
+        for stream in streams:
+            await stream.until(b"\n\n")
+            stream.writer.transport.pause_reading()
+        before = _resident(server)
+
+        async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+            await client.post("/notes/1", params={"count": 700, "size": 4096})
+
+        # a copy of the history for each would be 200 MB
+        assert _resident(server) - before < silent * 100 * 1024 + 10 * 2**20
+
+
+def _resident(server):
+    """Return the bytes of memory that a server has."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 
 async def _equals(count, expected):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -56,14 +56,14 @@ class Entry(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Consecutive frames, joined.
+    """Consecutive frames.
 
     Attributes:
-        frames: At most `PIECE` bytes, unless it is a single frame.
+        parts: All of them joined; or a single frame that is larger than `PIECE`, in parts.
         end: The offset of the last of them.
     """
 
-    frames: bytes
+    parts: tuple[bytes, ...]
     end: int
 
 
@@ -229,7 +229,7 @@ class Log:
             if room < 0 and frames:
                 break
             frames.append(entry.frame)
-        return Piece(b"".join(frames), offset + len(frames))
+        return Piece(tuple(pieces_of(frames)), offset + len(frames))
 
     def compact(self) -> None:
         """Free what only readers need."""
@@ -281,6 +281,24 @@ class Log:
         self.nbytes -= len(entry.frame)
         self.floor = Position(self.top.epoch, entry.offset, entry.nonce)
         self._gap_reason = reason
+
+
+def pieces_of(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Join and split frames into pieces of at most `PIECE` bytes."""
+    joined: list[bytes] = []
+    room = PIECE
+    for frame in frames:
+        if len(frame) > room:
+            if joined:
+                yield b"".join(joined)
+            joined, room = [], PIECE
+        for at in range(PIECE, len(frame), PIECE):
+            yield frame[at - PIECE : at]
+        rest = frame[(len(frame) - 1) // PIECE * PIECE :]
+        joined.append(rest)
+        room -= len(rest)
+    if joined:
+        yield b"".join(joined)
 
 
 def new_log(

@@ -12,8 +12,6 @@ from collections.abc import (
     Callable,
     Coroutine,
     Generator,
-    Iterable,
-    Iterator,
     Sequence,
 )
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from . import _wire
 from ._checks import check_choice
 from ._direct import Chunks, DirectWriter, direct_writer
 from ._errors import SnapshotTooSlowError
-from ._log import PIECE
+from ._log import pieces_of
 from ._position import awaiting_initial
 from ._transport import AbortableTransport, past_forwarders, shutdown_behind, transport_behind
 
@@ -133,8 +131,8 @@ class Session(Generic[T]):
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
         self.stuck_since: float | None = self.written_at
-        # what is left of a frame that is larger than a piece
-        self._rest: memoryview | None = None
+        # what comes before the log: the other parts of what was begun
+        self._rest: tuple[bytes, ...] = ()
         start = feed.start(last_event_id)
         self.resumed = start.resumed
         self._reset = start.reset
@@ -203,7 +201,7 @@ class Session(Generic[T]):
     async def _send_opening(self, start: Message, frames: Sequence[bytes]) -> None:
         await self._send(start)
         self._send = past_forwarders(self._send)
-        for piece in _pieces(frames):
+        for piece in pieces_of(frames):
             await self._send(_body(piece))
 
     def go_live(self, task: asyncio.Task[Any]) -> None:
@@ -247,7 +245,7 @@ class Session(Generic[T]):
             return _within(self._context, self._recover())
         if self._extra:
             return self._flush_messages(now)
-        while self.offset != top or self._rest is not None:
+        while self.offset != top or self._rest:
             chunk = self._take()
             if self._direct is not None and self._direct.write(chunk):
                 self.written_at = now
@@ -361,18 +359,15 @@ class Session(Generic[T]):
 
     def _take(self) -> bytes:
         """Return the next piece, and move the cursor behind the last frame of which it has any."""
-        rest = self._rest
-        if rest is None:
-            frames, self.offset = self._feed.log.piece(self.offset)
-            if len(frames) <= PIECE:
-                return frames
-            rest = memoryview(frames)
-        self._rest = rest[PIECE:] or None
-        return bytes(rest[:PIECE])
+        parts = self._rest
+        if not parts:
+            parts, self.offset = self._feed.log.piece(self.offset)
+        self._rest = parts[1:]
+        return parts[0]
 
     @property
     def _is_up_to_date(self) -> bool:
-        return self._rest is None and self.offset == self._feed.log.top.offset
+        return not self._rest and self.offset == self._feed.log.top.offset
 
     def _next_message(self) -> Message | None:
         chunk = b"" if self._is_up_to_date else self._take()
@@ -404,7 +399,7 @@ class Session(Generic[T]):
 
     async def _following_message(self) -> Message | None:
         # a frame that the client has the beginning of is finished first
-        if self._rest is None and not self._is_ended and not self._can_go_on():
+        if not (self._rest or self._is_ended or self._can_go_on()):
             await self._begin_anew()
         # the client may have left while its initial event was loaded
         return None if self.is_ended else self._next_message()
@@ -436,7 +431,7 @@ class Session(Generic[T]):
         reason = self._feed.log.why_cut_off(self._incarnation)
         frames = None if self._is_closing else await self._reset_frames(reason)
         if frames is not None and not self._is_closing:
-            self._rest = memoryview(frames)
+            self._rest = tuple(pieces_of(frames))
             return
         # a revoked client must not be shown the current state, and one that reconnects will be
         # reset then
@@ -445,7 +440,7 @@ class Session(Generic[T]):
             self._extra = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
             self._is_closing = True
 
-    async def _reset_frames(self, reason: ResetReason) -> bytes | None:
+    async def _reset_frames(self, reason: ResetReason) -> Sequence[bytes] | None:
         """Encode the reset and the initial event that follows it, or give up."""
         if self._settings.slow_policy == "close" and reason == "slow":
             return None
@@ -458,7 +453,7 @@ class Session(Generic[T]):
                 return None
             if self._can_go_on():
                 cursor, events = self._cursor_before(initial)
-                return b"".join((_wire.stream_reset(cursor, reason), *events))
+                return (_wire.stream_reset(cursor, reason), *events)
         return None
 
     def _lose(self, error: BaseException) -> None:
@@ -473,20 +468,6 @@ class Session(Generic[T]):
         if self._task is not None:
             self._task.cancel()
             self._task = None
-
-
-def _pieces(frames: Iterable[bytes]) -> Iterator[bytes]:
-    """Join and split frames into pieces of at most `PIECE` bytes."""
-    piece = b""
-    for frame in frames:
-        if len(piece) + len(frame) > PIECE:
-            if piece:
-                yield piece
-            *whole, piece = (frame[at : at + PIECE] for at in range(0, len(frame), PIECE))
-            yield from whole
-        else:
-            piece += frame
-    yield piece
 
 
 def _body(chunk: bytes, *, more: bool = True) -> Message:

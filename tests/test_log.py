@@ -35,7 +35,7 @@ class TestAppend:
         log = make_log()
         position = log.append(b"data: x\n\n", "nonce", 0)
 
-        assert log.piece(0).frames == f"id: {position.event_id}\ndata: x\n\n".encode()
+        assert log.piece(0).parts == (f"id: {position.event_id}\ndata: x\n\n".encode(),)
 
     def test_count_is_bounded(self):
         log = make_log(size=3)
@@ -170,7 +170,7 @@ class TestGap:
     def test_log_that_becomes_another_cuts_off_its_readers(self):
         log, other = make_log(), make_log(size=2)
         fill(log, 3)
-        joined = log.piece(0).frames
+        before_restart = log.piece(0).parts
         positions = fill(other, 5)
         before = log.incarnation
 
@@ -180,7 +180,7 @@ class TestGap:
         assert (log.entries, log.nbytes) == (other.entries, other.nbytes)
         assert (log.floor, log.top) == (positions[2], positions[4])
         assert log.gap(positions[0]) == Gap("trimmed")
-        assert log.piece(3).frames not in joined
+        assert log.piece(3).parts[0] not in before_restart[0]
 
     def test_new_log_starts_before_its_first_entry(self):
         log = new_log(Retention(1, 1, 1), "e")
@@ -194,28 +194,29 @@ class TestPiece:
         log = make_log()
         fill(log, 5)
 
-        assert log.piece(2).frames is log.piece(2).frames
-        assert log.piece(2) == (b"".join(entry.frame for entry in log.entries[2:]), 5)
+        assert log.piece(2) is log.piece(2)
+        assert log.piece(2) == ((b"".join(entry.frame for entry in log.entries[2:]),), 5)
 
     def test_shared_object_is_renewed_by_the_next_append(self):
         log = make_log()
         fill(log, 2)
-        before = log.piece(0).frames
+        [before] = log.piece(0).parts
         fill(log, 1)
 
-        assert log.piece(0).frames.startswith(before)
-        assert log.piece(0).frames != before
+        [after] = log.piece(0).parts
+        assert after.startswith(before)
+        assert after != before
 
     def test_of_many_offsets_the_one_asked_for_first_is_given_up(self):
         log = make_log()
         fill(log, 100)
-        first, second, *_ = [log.piece(offset).frames for offset in range(9)]
+        first, second, *_ = [log.piece(offset) for offset in range(9)]
 
-        assert log.piece(1).frames is second
-        assert log.piece(0).frames is not first
+        assert log.piece(1) is second
+        assert log.piece(0) is not first
 
-    @given(st.lists(st.integers(0, PIECE + 100), min_size=1, max_size=12))
-    def test_pieces_are_the_entries_in_order_and_none_is_larger_than_it_must_be(self, lengths):
+    @given(st.lists(st.integers(0, 3 * PIECE), min_size=1, max_size=12))
+    def test_parts_of_the_pieces_are_the_entries_in_order(self, lengths):
         log = make_log()
         for length in lengths:
             log.append(b"x" * length, "nonce", 0)
@@ -225,12 +226,13 @@ class TestPiece:
         offset = 0
         while offset < log.top.offset:
             piece = log.piece(offset)
-            assert len(piece.frames) <= PIECE or piece.end == offset + 1
-            pieces.append(piece.frames)
+            assert len(piece.parts) == 1 or piece.end == offset + 1
+            pieces += piece.parts
             offset = piece.end
 
         assert offset == len(frames)
         assert b"".join(pieces) == b"".join(frames)
+        assert all(0 < len(piece) <= PIECE for piece in pieces)
 
 
 class TestEntriesAfter:

@@ -287,14 +287,14 @@ def pieces_of(frames: Iterable[bytes]) -> Iterator[bytes]:
     """Join and split frames into pieces of at most `PIECE` bytes."""
     joined: list[bytes] = []
     room = PIECE
-    for frame in frames:
-        if len(frame) > room:
+    for whole in frames:
+        if len(whole) > room:
             if joined:
                 yield b"".join(joined)
             joined, room = [], PIECE
-        for at in range(PIECE, len(frame), PIECE):
-            yield frame[at - PIECE : at]
-        rest = frame[(len(frame) - 1) // PIECE * PIECE :]
+        for at in range(PIECE, len(whole), PIECE):
+            yield whole[at - PIECE : at]
+        rest = whole[(len(whole) - 1) // PIECE * PIECE :]
         joined.append(rest)
         room -= len(rest)
     if joined:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
+# seconds; what is left of a wait may be too little for the clock to tell
+_SHORTEST_WAIT = 1e-4
 
 
 class Reader(Protocol):
@@ -176,7 +178,8 @@ class Feed:
             holder = self._holder(now)
             self._safe_offset = self.log.top.offset if holder is None else holder.offset
             step = min(self._courtesy.step, self._courtesy.patience - waited)
-            if holder is None or step <= 0 or self.log.floor_after(nbytes) <= self._safe_offset:
+            has_room = self.log.floor_after(nbytes) <= self._safe_offset
+            if holder is None or has_room or step < _SHORTEST_WAIT:
                 return
             waited += await self._wait_for(holder, now, step)
 

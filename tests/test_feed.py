@@ -156,9 +156,9 @@ class TestMakeRoom:
     def overrun(self, feed):
         """Place a reader that the next event would overrun."""
 
-        def overrun(*, patience=100.0, **reader):
+        def overrun(*, patience=100.0, **state):
             crowded = feed(patience=patience)
-            reader = Reader(0, **reader)
+            reader = Reader(0, **state)
             crowded.place(reader)
             publish(crowded, 5)
             return crowded, reader

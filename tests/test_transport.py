@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import socket
 from typing import Any
 
 import pytest
@@ -11,12 +13,11 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from fastapi_sse_channels._transport import shutdown_behind, transport_behind
+from fastapi_sse_channels._transport import left_by_peer, shutdown_behind, transport_behind
 
 
-class Transport:
-    def abort(self):
-        """Drop the connection."""
+class Transport(asyncio.Transport):
+    """That of a server."""
 
 
 class Cycle:
@@ -170,3 +171,49 @@ def test_wrappers_that_lead_in_a_circle_end():
     circle.send = circle.other  # type: ignore[method-assign]
 
     assert transport_behind(circle.send, circle.send) is None
+
+
+class TestLeftByPeer:
+    @pytest.fixture
+    async def connected(self):
+        """Connect two transports that nobody reads from."""
+
+        async def connect(end):
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                asyncio.Protocol, sock=end
+            )
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            return transport
+
+        transports = [await connect(end) for end in socket.socketpair()]
+        yield transports
+        for transport in transports:
+            transport.abort()
+
+    async def test_open_connection_is_not_left(self, connected):
+        assert left_by_peer(connected) == []
+
+    async def test_connection_that_the_peer_closed_is_left_although_nobody_reads_it(
+        self, connected, eventually
+    ):
+        ours, theirs = connected
+        theirs.write(b"more requests")
+        theirs.close()
+
+        await eventually(lambda: left_by_peer([ours]) == [ours])
+        assert not ours.is_closing()
+
+    async def test_connection_that_is_being_closed_is_left(self, connected):
+        ours, theirs = connected
+        ours.close()
+
+        assert left_by_peer([ours]) == [ours]
+        assert left_by_peer([theirs, ours])[0] is ours
+
+    def test_transport_without_a_socket_is_not_left(self):
+        class Without(Transport):
+            def is_closing(self):
+                return False
+
+        assert left_by_peer([Without()]) == []

@@ -113,6 +113,14 @@ class TestStoring:
         assert other.offset == 2
         assert numbers((await broker.history(KEY, None, KEEPING)).entries) == [0, 9]
 
+    async def test_long_idempotency_keys_differ_as_short_ones_do(self, broker):
+        keys = ["k" * 10_000 + end for end in ("a", "b", "a", "\ud800", "b")]
+        positions = [
+            await broker.publish(KEY, body(1), KEEPING, idempotency_key=key) for key in keys
+        ]
+
+        assert [position.offset for position in positions] == [1, 2, 1, 3, 2]
+
     async def test_concurrent_publishers_of_one_idempotency_key_store_once(self, broker):
         positions = await asyncio.gather(
             *(broker.publish(KEY, body(1), KEEPING, idempotency_key="k") for _ in range(10))

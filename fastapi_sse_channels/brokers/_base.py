@@ -86,8 +86,8 @@ class Broker(ABC):
     at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
-    is then not stored twice, whatever is retried with the same `idempotency_key`. `subscribe`
-    and `history` raise `BrokerError`. No call hangs.
+    is then not stored twice, whatever is retried with the same `idempotency_key`. What a store
+    refuses leaves no trace in it. `subscribe` and `history` raise `BrokerError`. No call hangs.
     """
 
     _claimed: frozenset[str] = frozenset()

@@ -170,6 +170,7 @@ class Node:
                     client = self._connector.client
                     await self._limited(client.delete(self._names.log("start")))
                     await self._limited(client.hdel(self._names.counts("start"), self.id))
+                    await self._limited(client.exists(self._names.lease(self.id)))
                     await self.counts.total("start")
                 except (AuthenticationError, ReadOnlyError):
                     raise

@@ -31,9 +31,10 @@ class Script:
     __slots__ = ("sha1", "text")
 
     def __init__(self, file_name: str) -> None:
-        """Read a file of this package."""
-        self.text = (
-            files("fastapi_sse_channels.brokers.redis").joinpath(file_name).read_text("ascii")
+        """Read a file of this package, after the one that every script begins with."""
+        folder = files("fastapi_sse_channels.brokers.redis")
+        self.text = "".join(
+            folder.joinpath(name).read_text("ascii") for name in ("rights.lua", file_name)
         )
         self.sha1 = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324  # Redis' choice
 

@@ -12,6 +12,10 @@ local now_ms = now[1] .. string.format('%03d', math.floor(now[2] / 1000))
 
 if not (epoch and top and nonce and string.find(table.concat(state, ' '), '^%w+ %d+ %w+$')) then
   -- the first subscriber of an empty channel needs a cursor that a later publish continues
+  local refusal = lacks('DEL', KEYS[2]) or lacks('PEXPIRE', KEYS[1], '')
+  if refusal then
+    return refusal
+  end
   epoch, top, nonce = ARGV[2], 0, '0'
   -- first, for it is the one command here that maxmemory may refuse
   redis.call('HSET', KEYS[1], 'e', epoch, 's', top, 'n', nonce, 'z', 0)

@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..._log import Log, Retention
-from ..._position import Position, start_of
+from ..._position import NOWHERE, Position
 from ..._wire import event_body
 from ._continuity import append_next, continues, has_reached, read_log
 from ._counts import SessionCounts
@@ -89,7 +89,7 @@ class Followed:
         self.channel = channel
         self.retention = retention
         self.notify = notify
-        self.log = Log(retention, start_of("none"))
+        self.log = Log(retention, NOWHERE)
         self.arrived: deque[Stored] | None = deque()
         self.is_outdated = False
         self.syncing: asyncio.Task[None] | None = None

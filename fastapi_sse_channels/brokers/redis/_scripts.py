@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from ..._position import new_epoch, new_nonce
+from ..._position import new_epoch, new_nonce, start_of
 from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
 
@@ -77,11 +77,13 @@ def publish_call(  # noqa: PLR0917  # the one call of the script
     keys = [names.position(key), names.log(key)]
     if idempotency_key is not None:
         keys.append(names.receipt(key, idempotency_key))
+    start = start_of(new_epoch())
     return keys, [
         names.channel(key),
         verb,
         body,
-        new_epoch(),
+        start.epoch,
+        start.nonce,
         new_nonce(),
         retention.size,
         retention.max_bytes,
@@ -96,9 +98,11 @@ def history_call(
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of `history.lua`."""
     ttl = _ms(retention.ttl * 2)
+    start = start_of(new_epoch())
     return [names.position(key), names.log(key)], [
         since,
-        new_epoch(),
+        start.epoch,
+        start.nonce,
         max(EMPTY_POSITION_TTL_MS, ttl),
         max(POSITION_TTL_MS, ttl),
         PIECE_ENTRIES,

@@ -3,12 +3,13 @@
 --
 -- KEYS  position (hash e=epoch s=top offset n=top nonce z=bytes held), log (stream),
 --       receipt (hash e s n; only with an idempotency key)
--- ARGV  1 channel, 2 PUBLISH or SPUBLISH, 3 body, 4 epoch to start if there is none, 5 nonce,
---       6 entries kept, 7 bytes kept, 8 log's ms to live, 9 position's, 10 receipt's
+-- ARGV  1 channel, 2 PUBLISH or SPUBLISH, 3 body, 4 epoch to start if there is none, 5 nonce of
+--       its start, 6 nonce, 7 entries kept, 8 bytes kept, 9 log's ms to live, 10 position's,
+--       11 receipt's
 -- Returns epoch, offset, nonce.
 
 local position, log, receipt = KEYS[1], KEYS[2], KEYS[3]
-local body, nonce = ARGV[3], ARGV[5]
+local body, nonce = ARGV[3], ARGV[6]
 
 if receipt then
   local known = redis.call('HMGET', receipt, 'e', 's', 'n')
@@ -32,15 +33,15 @@ local epoch, top, previous, held = state[1], tonumber(state[2]), state[3], tonum
 -- Without a position (evicted, flushed, overwritten) offsets would be given out twice; a new epoch
 -- makes that visible.
 if not (epoch and top and previous and string.find(table.concat(state, ' ', 1, 3), '^%w+ %d+ %w+$')) then
-  epoch, top, previous = ARGV[4], 0, '0'
+  epoch, top, previous = ARGV[4], 0, ARGV[5]
 end
 
 local length = redis.call('XLEN', log) + 1
 held = (length > 1 and held or 0) + #body
 local after = '-'
-while length > 1 and (length > tonumber(ARGV[6]) or held > tonumber(ARGV[7])) do
+while length > 1 and (length > tonumber(ARGV[7]) or held > tonumber(ARGV[8])) do
   -- thousands at once, where a deployment keeps less than the one before
-  local surplus = math.max(1, math.min(length - ARGV[6], 256))
+  local surplus = math.max(1, math.min(length - ARGV[7], 256))
   local oldest = redis.call('XRANGE', log, after, '+', 'COUNT', surplus)
   for _, entry in ipairs(oldest) do
     held = held - #entry[2][2]
@@ -65,7 +66,7 @@ if added.err and string.find(added.err, 'equal or smaller', 1, true) then
     return refusal
   end
   redis.call('DEL', log)
-  epoch, top, previous, held, length = ARGV[4], 0, '0', #body, 1
+  epoch, top, previous, held, length = ARGV[4], 0, ARGV[5], #body, 1
   added = append()
 end
 if added.err then
@@ -74,11 +75,11 @@ end
 
 if receipt then
   redis.call('HSET', receipt, 'e', epoch, 's', offset, 'n', nonce)
-  redis.call('PEXPIRE', receipt, ARGV[10])
+  redis.call('PEXPIRE', receipt, ARGV[11])
 end
 redis.call('HSET', position, 'e', epoch, 's', offset, 'n', nonce, 'z', held)
-redis.call('PEXPIRE', position, ARGV[9])
-redis.call('PEXPIRE', log, ARGV[8])
+redis.call('PEXPIRE', position, ARGV[10])
+redis.call('PEXPIRE', log, ARGV[9])
 redis.call(ARGV[2], ARGV[1],
   'sse1 ' .. epoch .. ' ' .. offset .. ' ' .. nonce .. ' ' .. previous .. '\n' .. body)
 return { epoch, top + 1, nonce }

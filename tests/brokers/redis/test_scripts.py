@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from fastapi_sse_channels import PublishError
 from fastapi_sse_channels._errors import BrokerError
 from fastapi_sse_channels._log import Gap, Retention
+from fastapi_sse_channels._position import Position
 from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis._blocking import BlockingStore
 from fastapi_sse_channels.brokers.redis._names import Names
@@ -72,7 +73,7 @@ class TestPublish:
             b"z": b"18",
         }
         assert heard(2) == [
-            f"sse1 {first.epoch} 1 {first.nonce} 0\ndata: 1\n\n".encode(),
+            f"sse1 {first.epoch} 1 {first.nonce} {before[b'n'].decode()}\ndata: 1\n\n".encode(),
             f"sse1 {first.epoch} 2 {second.nonce} {first.nonce}\ndata: 2\n\n".encode(),
         ]
 
@@ -430,6 +431,32 @@ class TestLostKeys:
         assert (history.entries, history.top.offset) == ((), 0)
         assert (new.offset, new.epoch) == (1, history.top.epoch)
         assert new.epoch != old.epoch
+
+
+class TestStarts:
+    async def test_channel_that_began_at_a_start_named_0_goes_on(
+        self, server, start_broker, follow
+    ):
+        """As channels of earlier versions did."""
+        start = Position("Epoch0123456", 0, "0")
+        server.client.hset(POSITION, mapping={"e": start.epoch, "s": 0, "n": "0", "z": 0})
+        channel = await follow(await start_broker(), KEY)
+        incarnation = channel.log.incarnation
+
+        await channel.publish(1, 2)
+
+        await channel.shows(1, 2)
+        assert channel.log.incarnation == incarnation
+        assert (await channel.broker.history(KEY, start, KEEPING)).gap is None
+
+    @pytest.mark.parametrize("lost", [[POSITION], [POSITION, LOG]], ids=len)
+    async def test_start_after_a_loss_cannot_be_guessed(self, channel, server, lost):
+        await channel.publish(1)
+        server.client.delete(*lost)
+        [new] = await channel.publish(2)
+
+        history = await channel.broker.history(KEY, Position(new.epoch, 0, "0"), KEEPING)
+        assert history.gap == Gap("epoch")
 
 
 class TestHistory:

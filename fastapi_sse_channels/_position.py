@@ -6,13 +6,9 @@ the position has not been sent. Clients treat the whole as opaque.
 
 from __future__ import annotations
 
-import random
 import re
 import secrets
-import string
 from typing import NamedTuple
-
-_ALPHABET = string.ascii_letters + string.digits
 
 # A Last-Event-ID with other characters, or longer than 128 bytes, makes a browser send a CORS
 # preflight on every reconnect (WHATWG Fetch, "CORS-safelisted request-header").
@@ -83,15 +79,24 @@ def initial_received(event_id: str) -> str:
 
 
 def new_epoch() -> str:
-    """Draw the name of an epoch (one of 62**12)."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    """Draw the name of an epoch: twelve letters and digits, about 72 random bits."""
+    # each publish draws one, and one call is a tenth of twelve
+    return secrets.token_urlsafe(9).replace("-", "a").replace("_", "b")
 
 
 def new_nonce() -> str:
-    """Draw an entry's nonce; it guards against accidents, not attacks."""
-    return f"{random.getrandbits(32):08x}"
+    """Draw an entry's nonce; clients that saw others cannot compute it."""
+    return secrets.token_hex(4)
 
 
 def start_of(epoch: str) -> Position:
-    """The position before the first entry of an epoch."""
-    return Position(epoch, 0, "0")
+    """Draw the position before the first entry of an epoch that begins.
+
+    Its nonce is drawn like any other: whoever can guess a start can ask for all that was published
+    before they came.
+    """
+    return Position(epoch, 0, new_nonce())
+
+
+# where a log begins that has yet to learn what its store holds; no reader is ever shown it
+NOWHERE = Position("none", 0, "0")

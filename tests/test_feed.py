@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_sse_channels._feed import Courtesy, Feed
 from fastapi_sse_channels._log import Retention, new_log
-from fastapi_sse_channels._position import Position, awaiting_initial
+from fastapi_sse_channels._position import awaiting_initial
 
 FRAME = len(b"id: epoch.1.n\ndata: x\n\n")
 
@@ -78,7 +78,7 @@ class TestStart:
         start = feed.start(None)
         publish(feed, 2)
 
-        assert feed.start(start.position.event_id) == (Position("epoch", 0, "0"), True, None)
+        assert feed.start(start.position.event_id) == (start.position, True, None)
 
 
 class TestBeingBehind:

@@ -81,5 +81,8 @@ def test_epochs_and_nonces_differ():
     assert len({_position.new_nonce() for _ in range(1000)}) > 990
 
 
-def test_epoch_starts_before_its_first_entry():
-    assert _position.start_of("e") == Position("e", 0, "0")
+def test_starts_of_one_epoch_differ_in_their_nonces():
+    starts = [_position.start_of("e") for _ in range(10)]
+
+    assert {start[:2] for start in starts} == {("e", 0)}
+    assert len(set(starts)) == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._checks import check_unshared
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 # seconds for which an idempotency key is remembered
 IDEMPOTENCY_WINDOW = 300.0
+
+
+def digest(text: str) -> bytes:
+    """Return 16 bytes that stand for a text of any length, lone surrogates included."""
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 class History(NamedTuple):
@@ -62,7 +68,8 @@ class Broker(ABC):
     position. Offsets of a key are contiguous from 1 within an epoch. A store that lost or cannot
     continue a key's offsets starts a new epoch. What a retention no longer keeps is dropped on
     the next publish or read; the position outlives the entries. Publishing twice with one
-    `idempotency_key` stores once and returns the first position, within five minutes.
+    `idempotency_key`, however long, stores once and returns the first position, within five
+    minutes. A broker may bound how many keys it remembers; the oldest then go first.
 
     **Following.** `subscribe` returns the key's log in this process, holding everything the
     retention keeps, with no hole before the first live entry. From then on the broker appends
@@ -79,8 +86,9 @@ class Broker(ABC):
     at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
-    is then not stored twice, whatever is retried with the same `idempotency_key`. `subscribe`,
-    `refresh` and `history` raise `BrokerError`. No call hangs.
+    is then not stored twice, whatever is retried with the same `idempotency_key`. What a store
+    refuses leaves no trace in it. `subscribe`, `refresh` and `history` raise `BrokerError`. No call
+    hangs.
     """
 
     _claimed: frozenset[str] = frozenset()

@@ -7,10 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .._checks import check_whole
 from .._log import Log, Retention, new_log
 from .._position import Position, new_epoch, new_nonce
 from .._workers import warn_if_several_workers
-from ._base import IDEMPOTENCY_WINDOW, Broker, History, closed_error, history_of
+from ._base import IDEMPOTENCY_WINDOW, Broker, History, closed_error, digest, history_of
 
 
 class _Idle(NamedTuple):
@@ -31,6 +32,7 @@ class MemoryBroker(Broker):
         *,
         max_idle_channels: int = 10_000,
         max_idle_bytes: int = 64 * 1024 * 1024,
+        max_idempotency_keys: int = 100_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create an empty broker.
@@ -38,15 +40,23 @@ class MemoryBroker(Broker):
         Args:
             max_idle_channels: Channels kept without a subscriber, at most.
             max_idle_bytes: Bytes of events kept in all of them together, at most.
+            max_idempotency_keys: Idempotency keys remembered, at most. Each costs about
+                500 bytes for five minutes; where more come within them, the oldest are forgotten
+                early, and publishing with one of those again stores the event again.
             clock: Returns seconds, and never goes back.
+
+        Raises:
+            ConfigurationError: `max_idempotency_keys` is no whole number greater than 0.
         """
+        check_whole(max_idempotency_keys=max_idempotency_keys)
         self._max_idle_channels = max_idle_channels
         self._max_idle_bytes = max_idle_bytes
+        self._max_idempotency_keys = max_idempotency_keys
         self._clock = clock
         self._idle: OrderedDict[str, _Idle] = OrderedDict()
         self._idle_bytes = 0
         self._followed: dict[str, tuple[Log, Callable[[], bool | None]]] = {}
-        self._published: OrderedDict[tuple[str, str], tuple[Position, float]] = OrderedDict()
+        self._published: OrderedDict[bytes, tuple[Position, float]] = OrderedDict()
         self._session_counts: dict[str, int] = {}
         self._starts = 0
         self._closed = False
@@ -76,8 +86,12 @@ class MemoryBroker(Broker):
         """See `Broker.publish`."""
         self._check_open()
         now = self._clock()
-        if idempotency_key is not None and (known := self._remembered((key, idempotency_key), now)):
-            return known
+        receipt = None
+        if idempotency_key is not None:
+            # no blank is part of a channel's key
+            receipt = digest(f"{key} {idempotency_key}")
+            if known := self._remembered(receipt, now):
+                return known
         if followed := self._followed.get(key):
             log, notify = followed
             position = log.append(body, new_nonce(), now)
@@ -86,8 +100,10 @@ class MemoryBroker(Broker):
             log = self._take(key, retention, now)
             position = log.append(body, new_nonce(), now)
             self._keep(key, log, now)
-        if idempotency_key is not None:
-            self._published[key, idempotency_key] = position, now
+        if receipt is not None:
+            self._published[receipt] = position, now
+            if len(self._published) > self._max_idempotency_keys:
+                self._published.popitem(last=False)
         return position
 
     async def history(self, key: str, since: Position | None, retention: Retention) -> History:
@@ -178,11 +194,11 @@ class MemoryBroker(Broker):
         self._idle_bytes -= idle.log.nbytes
         return idle.log
 
-    def _remembered(self, name: tuple[str, str], now: float) -> Position | None:
+    def _remembered(self, receipt: bytes, now: float) -> Position | None:
         while self._published:
             _, published_at = next(iter(self._published.values()))
             if published_at + IDEMPOTENCY_WINDOW > now:
                 break
             self._published.popitem(last=False)
-        known = self._published.get(name)
+        known = self._published.get(receipt)
         return None if known is None else known[0]

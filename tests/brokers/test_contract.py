@@ -8,6 +8,7 @@ import pytest
 
 from fastapi_sse_channels import BrokerClosedError, ConfigurationError
 from fastapi_sse_channels._log import Gap, Retention
+from fastapi_sse_channels._position import Position
 from fastapi_sse_channels._wire import data_of, event_body
 
 KEEPING = Retention(100, 1_000_000, 300)
@@ -113,6 +114,14 @@ class TestStoring:
         assert other.offset == 2
         assert numbers((await broker.history(KEY, None, KEEPING)).entries) == [0, 9]
 
+    async def test_long_idempotency_keys_differ_as_short_ones_do(self, broker):
+        keys = ["k" * 10_000 + end for end in ("a", "b", "a", "\ud800", "b")]
+        positions = [
+            await broker.publish(KEY, body(1), KEEPING, idempotency_key=key) for key in keys
+        ]
+
+        assert [position.offset for position in positions] == [1, 2, 1, 3, 2]
+
     async def test_concurrent_publishers_of_one_idempotency_key_store_once(self, broker):
         positions = await asyncio.gather(
             *(broker.publish(KEY, body(1), KEEPING, idempotency_key="k") for _ in range(10))
@@ -168,6 +177,15 @@ class TestHistory:
         history = await broker.history(KEY, position._replace(**change), KEEPING)
         assert history.gap == Gap(reason)
         assert numbers(history.entries) == [1, 2]
+
+    @pytest.mark.parametrize("first", ["publish", "look"])
+    async def test_start_of_a_channel_cannot_be_guessed(self, broker, first):
+        if first == "look":
+            await broker.history(KEY, None, KEEPING)
+        [seen, _] = await publish(broker, 2)
+
+        history = await broker.history(KEY, Position(seen.epoch, 0, "0"), KEEPING)
+        assert history.gap == Gap("epoch")
 
     async def test_untouched_channel_has_a_position_to_go_on_from(self, broker):
         before = await broker.history(KEY, None, KEEPING)

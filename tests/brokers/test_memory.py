@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastapi_sse_channels import MemoryBroker
+from fastapi_sse_channels import ConfigurationError, MemoryBroker
 from fastapi_sse_channels._log import Retention
 from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers._base import IDEMPOTENCY_WINDOW
@@ -162,7 +162,21 @@ async def test_idempotency_keys_are_forgotten_after_their_window(clock):
     clock.now += IDEMPOTENCY_WINDOW
     await publish("other")
 
-    assert list(broker._published) == [("a", "other")]
+    assert len(broker._published) == 1
+
+
+async def test_idempotency_keys_are_bounded_and_the_oldest_goes_first():
+    broker = MemoryBroker(max_idempotency_keys=2)
+    names = ["x" * 8000, "b", "c", "b", "c", "x" * 8000]
+    positions = [await broker.publish("a", BODY, KEEPING, idempotency_key=name) for name in names]
+
+    assert [position.offset for position in positions] == [1, 2, 3, 2, 3, 4]
+    assert {len(name) for name in broker._published} == {16}
+
+
+def test_bound_of_no_idempotency_keys_is_refused():
+    with pytest.raises(ConfigurationError, match="max_idempotency_keys=0 must be a whole number"):
+        MemoryBroker(max_idempotency_keys=0)
 
 
 async def test_forgotten_channel_starts_anew():

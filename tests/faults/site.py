@@ -278,7 +278,7 @@ class Site:
         held = sum(len(fields[b"d"]) for _, fields in entries)
         agrees = (
             offsets == list(range(1, len(entries) + 1))
-            and [fields[b"p"] for _, fields in entries] == [b"0", *nonces[:-1]]
+            and [fields[b"p"] for _, fields in entries[1:]] == nonces[:-1]
             and (int(state[b"s"]), state[b"n"], int(state[b"z"])) == (offsets[-1], nonces[-1], held)
         )
         if not agrees:

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..._log import Log, ResetReason, Retention
-from ..._position import Position, start_of
+from ..._position import NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,7 +59,7 @@ async def read_log(
     A piece that does not follow the one before starts the log over: the store dropped what was
     between them, or began a new epoch.
     """
-    log = Log(retention, start_of("none"))
+    log = Log(retention, NOWHERE)
     look = first or await look_at(0)
     while True:
         if not continues(log, look):

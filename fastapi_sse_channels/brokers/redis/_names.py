@@ -8,6 +8,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from ..._errors import ConfigurationError
+from .._base import digest
+
+# characters of an idempotency key that is kept as it is, for whoever looks into Redis
+_LONGEST_RECEIPT = 64
 
 
 class Names:
@@ -57,8 +61,12 @@ class Names:
 
     def receipt(self, key: str, idempotency_key: str) -> str:
         """The hash that remembers an idempotent publish."""
-        # a lone surrogate is as good a name as any
-        name = quote(idempotency_key, safe="", errors="surrogatepass")
+        if len(idempotency_key) > _LONGEST_RECEIPT:
+            # no quoted name has a colon
+            name = f"blake2b:{digest(idempotency_key).hex()}"
+        else:
+            # a lone surrogate is as good a name as any
+            name = quote(idempotency_key, safe="", errors="surrogatepass")
         return f"{self.namespace}:rcpt:{{{key}}}:{name}"
 
     def counts(self, key: str) -> str:

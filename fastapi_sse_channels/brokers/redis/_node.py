@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..._log import Log, Retention
-from ..._position import Position, start_of
+from ..._position import NOWHERE, Position
 from ..._wire import event_body
 from ._continuity import append_next, continues, has_reached, read_log
 from ._counts import SessionCounts
@@ -93,7 +93,7 @@ class Followed:
         self.channel = channel
         self.retention = retention
         self.notify = notify
-        self.log = Log(retention, start_of("none"))
+        self.log = Log(retention, NOWHERE)
         self.arrived: deque[Stored] | None = deque()
         self.is_outdated = False
         self.syncing: asyncio.Task[None] | None = None
@@ -210,6 +210,7 @@ class Node:
                     client = self._connector.client
                     await self._limited(client.delete(self._names.log("start")))
                     await self._limited(client.hdel(self._names.counts("start"), self.id))
+                    await self._limited(client.exists(self._names.lease(self.id)))
                     await self.counts.total("start")
                 except (AuthenticationError, ReadOnlyError):
                     raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from ..._position import new_epoch, new_nonce
+from ..._position import new_epoch, new_nonce, start_of
 from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
 
@@ -31,9 +31,10 @@ class Script:
     __slots__ = ("sha1", "text")
 
     def __init__(self, file_name: str) -> None:
-        """Read a file of this package."""
-        self.text = (
-            files("fastapi_sse_channels.brokers.redis").joinpath(file_name).read_text("ascii")
+        """Read a file of this package, after the one that every script begins with."""
+        folder = files("fastapi_sse_channels.brokers.redis")
+        self.text = "".join(
+            folder.joinpath(name).read_text("ascii") for name in ("rights.lua", file_name)
         )
         self.sha1 = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324  # Redis' choice
 
@@ -76,11 +77,13 @@ def publish_call(  # noqa: PLR0917  # the one call of the script
     keys = [names.position(key), names.log(key)]
     if idempotency_key is not None:
         keys.append(names.receipt(key, idempotency_key))
+    start = start_of(new_epoch())
     return keys, [
         names.channel(key),
         verb,
         body,
-        new_epoch(),
+        start.epoch,
+        start.nonce,
         new_nonce(),
         retention.size,
         retention.max_bytes,
@@ -95,9 +98,11 @@ def history_call(
 ) -> tuple[list[str], list[str | int]]:
     """Return the keys and arguments of `history.lua`."""
     ttl = _ms(retention.ttl * 2)
+    start = start_of(new_epoch())
     return [names.position(key), names.log(key)], [
         since,
-        new_epoch(),
+        start.epoch,
+        start.nonce,
         max(EMPTY_POSITION_TTL_MS, ttl),
         max(POSITION_TTL_MS, ttl),
         PIECE_ENTRIES,

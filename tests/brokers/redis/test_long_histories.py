@@ -191,14 +191,15 @@ async def test_what_arrives_during_a_repair_overruns_nobody(node, server, eventu
     reader = Keen()
     reader.log = await node.follow(KEY, Retention(16, 1024 * 1024, 300), reader.notify)
     [followed] = node._followed.values()
-    epoch = reader.log.epoch.encode()
+    epoch, _, previous = reader.log.top
     server.pause()
     node._sync(followed)
     for _ in range(5):
         await asyncio.sleep(0)
     for offset in range(1, 101):
-        payload = b"sse1 %s %d %d %d\ndata: 1\n\n" % (epoch, offset, offset, offset - 1)
-        node.on_message(NAMES.channel(KEY).encode(), payload)
+        payload = f"sse1 {epoch} {offset} n{offset} {previous}\ndata: 1\n\n"
+        node.on_message(NAMES.channel(KEY).encode(), payload.encode())
+        previous = f"n{offset}"
     server.go_on()
 
     await eventually(lambda: reader.taken == 100)
@@ -214,7 +215,7 @@ async def test_what_arrives_without_end_during_a_repair_is_read_from_the_store(
     node._sync(followed)
     for _ in range(5):
         await asyncio.sleep(0)
-    payload = b"sse1 %s 1 1 0\ndata: 1\n\n" % log.epoch.encode()
+    payload = f"sse1 {log.epoch} 1 n1 {log.top.nonce}\ndata: 1\n\n".encode()
     for _ in range(100_000):
         node.on_message(NAMES.channel(KEY).encode(), payload)
     held = len(followed.arrived)

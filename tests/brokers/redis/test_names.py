@@ -54,5 +54,14 @@ def test_pattern_covers_the_channels_of_its_namespace_and_database_only(pair):
     assert not other.channel("note:1:events").startswith(begins)
 
 
+def test_long_idempotency_key_makes_no_long_name():
+    names = Names("a")
+    longest = names.receipt("k", "x" * 64)
+
+    assert longest == "a:rcpt:{k}:" + "x" * 64
+    assert len(names.receipt("k", "x" * 8000)) < len(longest)
+    assert names.receipt("k", "x" * 65) != names.receipt("k", "x" * 66)
+
+
 def test_lone_surrogate_is_as_good_an_idempotency_key_as_any():
     assert Names("a").receipt("k", "\ud800") == "a:rcpt:{k}:%ED%A0%80"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from fastapi_sse_channels import PublishError
 from fastapi_sse_channels._errors import BrokerError
 from fastapi_sse_channels._log import Gap, Retention
+from fastapi_sse_channels._position import Position
 from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels.brokers.redis._blocking import BlockingStore
 from fastapi_sse_channels.brokers.redis._names import Names
+from fastapi_sse_channels.brokers.redis._scripts import COUNT, HISTORY, history_call
 
 KEY = "note:1:events"
 NAMES = Names("sse")
@@ -46,6 +51,11 @@ def entries(server):
     return [(entry_id.decode(), fields) for entry_id, fields in server.client.xrange(LOG)]
 
 
+def stored(server):
+    # a lease is renewed all the time
+    return {name: server.client.dump(name) for name in server.names() if ":node:" not in name}
+
+
 class TestPublish:
     async def test_entry_position_and_message_say_the_same(self, channel, server, heard):
         before = server.client.hgetall(POSITION)
@@ -63,7 +73,7 @@ class TestPublish:
             b"z": b"18",
         }
         assert heard(2) == [
-            f"sse1 {first.epoch} 1 {first.nonce} 0\ndata: 1\n\n".encode(),
+            f"sse1 {first.epoch} 1 {first.nonce} {before[b'n'].decode()}\ndata: 1\n\n".encode(),
             f"sse1 {first.epoch} 2 {second.nonce} {first.nonce}\ndata: 2\n\n".encode(),
         ]
 
@@ -157,21 +167,16 @@ class TestPublish:
 class TestNothingHalfDone:
     """A publish that fails leaves everything as it was."""
 
-    @staticmethod
-    def stored(server):
-        # a lease is renewed all the time
-        return {name: server.client.dump(name) for name in server.names() if ":node:" not in name}
-
     async def failing(self, channel, server, heard, match, *, spoil, key=None):
         await channel.publish(1)
         heard(1)
         spoil(server.client)
-        before = self.stored(server)
+        before = stored(server)
 
         with pytest.raises(PublishError, match=match):
             await channel.publish(2, idempotency_key=key)
 
-        after = self.stored(server)
+        after = stored(server)
         assert after == before
         assert heard(0) == []
 
@@ -252,6 +257,122 @@ class TestNothingHalfDone:
         )
 
 
+class TestRightsTakenAway:
+    """An administrator's slip costs errors, and nothing else."""
+
+    # each leaves out one thing that the scripts need
+    RULES = (
+        *(
+            f"-{command}"
+            for command in (
+                *("evalsha", "hmget", "time", "xlen", "xrange", "xadd"),
+                *("hset", "pexpire", "hdel", "del", "publish"),
+            )
+        ),
+        *(
+            f"resetkeys {' '.join(f'~sse:{kind}:*' for kind in kept)} %R~sse:*"
+            for kept in (("pos", "log"), ("pos", "rcpt"), ("log", "rcpt"))
+        ),
+        "resetchannels",
+    )
+
+    @pytest.fixture
+    def grant(self, server):
+        def grant(*rules):
+            rights = ("reset", "on", ">secret", *NAMES.rights.split(), *rules)
+            server.client.execute_command("ACL", "SETUSER", "app", *rights)
+
+        return grant
+
+    @pytest.fixture
+    def app_url(self, server, grant):
+        """Names a user that has every right at first."""
+        grant()
+        return server.url.replace("//", "//app:secret@")
+
+    @pytest.fixture
+    def as_app(self, app_url):
+        client = Redis.from_url(app_url)
+        yield client
+        client.close()
+
+    @pytest.fixture
+    def publish(self, app_url):
+        store = BlockingStore(app_url, namespace="sse", seconds=2)
+
+        def publish(number, **options):
+            options = {"key": KEY, "retention": KEEPING, "idempotency_key": None, **options}
+            return store.publish(body=event_body(b"%d" % number), **options)
+
+        yield publish
+        store.close()
+
+    async def test_repeats_of_a_refused_publish_store_it_once(
+        self, start_broker, follow, publish, grant
+    ):
+        retention = Retention(3, 1024 * 1024, 300)
+        broker = await start_broker()
+        for at, rule in enumerate(self.RULES):
+            key = f"note:{at}:events"
+            channel = await follow(broker, key, retention)
+            incarnation = channel.log.incarnation
+            first, *_ = [publish(number, key=key, retention=retention) for number in range(4)]
+            grant(*rule.split())
+            answers = set()
+            for _ in range(3):
+                with contextlib.suppress(PublishError):
+                    answers.add(publish(4, key=key, retention=retention, idempotency_key="once"))
+            grant()
+            answers.add(publish(4, key=key, retention=retention, idempotency_key="once"))
+            publish(5, key=key, retention=retention)
+
+            await channel.shows(3, 4, 5)
+            assert len(answers) == 1, rule
+            assert channel.log.incarnation == incarnation, rule
+            kept = await broker.history(key, first._replace(nonce="other"), retention)
+            assert [entry.offset for entry in kept.entries] == [4, 5, 6], rule
+
+    @pytest.mark.parametrize("lost", ["position", "log and position", "nothing"])
+    def test_refused_publish_changes_nothing(self, server, publish, grant, lost):
+        for at, rule in enumerate(self.RULES):
+            key = f"note:{at}:events"
+            if lost != "log and position":
+                publish(1, key=key)
+            if lost == "position":
+                server.client.delete(NAMES.position(key))
+            before = stored(server)
+            grant(*rule.split())
+            try:
+                publish(2, key=key, idempotency_key="once")
+            except PublishError:
+                assert stored(server) == before, rule
+            grant()
+
+    @pytest.mark.parametrize("rule", ["-hset", "-pexpire", "-del"])
+    async def test_refused_start_of_a_channel_changes_nothing(
+        self, server, publish, grant, as_app, rule
+    ):
+        publish(1)
+        server.client.delete(POSITION)
+        before = stored(server)
+        grant(rule)
+        keys, arguments = history_call(NAMES, KEY, 0, KEEPING)
+
+        with pytest.raises(ResponseError, match=r"may not|can't run"):
+            as_app.eval(HISTORY.text, len(keys), *keys, *arguments)
+
+        assert stored(server) == before
+
+    @pytest.mark.parametrize("rule", ["-hset", "-pexpire", "-hdel"])
+    def test_refused_count_leaves_no_key(self, server, grant, as_app, rule):
+        grant(rule)
+
+        with pytest.raises(ResponseError, match=r"may not|can't run"):
+            as_app.eval(COUNT.text, 1, NAMES.counts(KEY), "node", 1, 1000, "former")
+
+        assert stored(server) == {}
+
+
 class TestLostKeys:
     async def test_lost_position_begins_a_new_epoch_without_the_old_entries(self, channel, server):
         [old, _] = await channel.publish(1, 2)
@@ -310,6 +431,32 @@ class TestLostKeys:
         assert (history.entries, history.top.offset) == ((), 0)
         assert (new.offset, new.epoch) == (1, history.top.epoch)
         assert new.epoch != old.epoch
+
+
+class TestStarts:
+    async def test_channel_that_began_at_a_start_named_0_goes_on(
+        self, server, start_broker, follow
+    ):
+        """As channels of earlier versions did."""
+        start = Position("Epoch0123456", 0, "0")
+        server.client.hset(POSITION, mapping={"e": start.epoch, "s": 0, "n": "0", "z": 0})
+        channel = await follow(await start_broker(), KEY)
+        incarnation = channel.log.incarnation
+
+        await channel.publish(1, 2)
+
+        await channel.shows(1, 2)
+        assert channel.log.incarnation == incarnation
+        assert (await channel.broker.history(KEY, start, KEEPING)).gap is None
+
+    @pytest.mark.parametrize("lost", [[POSITION], [POSITION, LOG]], ids=len)
+    async def test_start_after_a_loss_cannot_be_guessed(self, channel, server, lost):
+        await channel.publish(1)
+        server.client.delete(*lost)
+        [new] = await channel.publish(2)
+
+        history = await channel.broker.history(KEY, Position(new.epoch, 0, "0"), KEEPING)
+        assert history.gap == Gap("epoch")
 
 
 class TestHistory:

@@ -262,6 +262,9 @@ class AnyOrder(RuleBasedStateMachine):
         async def open_() -> None:
             stream.task = asyncio.ensure_future(self.app(scope, stream.receive, stream.send))
             await stream.until(lambda: stream.body)
+            # publishing hardly waits for a stream that is only being opened
+            while any(session.is_guest for session in self.manager.sessions("1")):  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
         stream = AsgiStream()
         last_event_id = client.last_event_id

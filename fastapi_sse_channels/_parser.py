@@ -1,6 +1,8 @@
 """A parser of `text/event-stream`, WHATWG HTML section 9.2.6: reads what `_wire` writes.
 
-Bytes in, frames out, no I/O. A frame that is unfinished when the body ends is dropped.
+Bytes in, frames out, no I/O. A frame that is unfinished when the body ends is dropped. What the
+standard leaves open is how much a body may make its reader hold: an event has a largest size, and
+an id that no request could send back is ignored, as the standard has it for one with a NUL.
 """
 
 from __future__ import annotations
@@ -13,6 +15,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # More digits are thousands of years, and int() itself refuses a very long number.
 _MAX_RETRY_DIGITS = 15
+
+DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+# For the name of the field, and the fields beside `data`.
+_ROOM = 1024
+
+# No header carries control characters, and servers limit its length; 128 bytes are our longest.
+_ID = re.compile(r"[^\0-\x08\x0a-\x1f\x7f]{0,512}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,17 @@ class EventFrame:
 
     name: str
     data: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OversizeFrame:
+    """An event that is too large, as soon as that shows; the rest of it is skipped.
+
+    Attributes:
+        event_id: The id in force so far. One that still follows is an `IdFrame`.
+    """
+
     event_id: str
 
 
@@ -49,7 +70,7 @@ class CommentFrame:
     """A comment line, such as a ping."""
 
 
-Frame = EventFrame | IdFrame | RetryFrame | CommentFrame
+Frame = EventFrame | OversizeFrame | IdFrame | RetryFrame | CommentFrame
 
 
 class Parser:
@@ -61,23 +82,33 @@ class Parser:
         "_frames",
         "_id",
         "_is_first_line",
+        "_is_line_cut",
+        "_is_oversize",
+        "_limit",
+        "_line",
         "_name",
-        "_parts",
         "_told",
     )
 
-    def __init__(self, last_event_id: str = "") -> None:
+    def __init__(
+        self, last_event_id: str = "", *, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
+    ) -> None:
         """Begin a body.
 
         Args:
             last_event_id: The id in force before the first byte.
+            max_event_bytes: The longest data of an event; more becomes an `OversizeFrame`.
         """
         self._id = self._told = last_event_id
+        self._limit = max_event_bytes + _ROOM
         self._name = ""
-        self._data: list[str] = []
-        self._parts: list[bytes] = []
+        # bytes, not pieces, each of which would cost more than it holds
+        self._data = bytearray()
+        self._line = bytearray()
         self._frames: list[Frame] = []
         self._is_first_line = True
+        self._is_line_cut = False
+        self._is_oversize = False
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
@@ -92,34 +123,55 @@ class Parser:
         self._after_cr = chunk.endswith(b"\r")
         self._frames = []
         for end in ends:
-            self._parts.append(end)
-            line = b"".join(self._parts)
-            self._parts.clear()
-            self._end_line(line)
-        if rest:
-            self._parts.append(rest)
+            self._extend_line(end)
+            self._end_line()
+        self._extend_line(rest)
         return self._frames
 
-    def _end_line(self, line: bytes) -> None:
+    def _extend_line(self, part: bytes) -> None:
+        if self._is_line_cut:
+            return
+        self._line += part
+        if len(self._data) + len(self._line) > self._limit:
+            self._is_line_cut = True
+            if not self._line.startswith(b":"):
+                self._skip_event()
+            self._line.clear()
+
+    def _skip_event(self) -> None:
+        if not self._is_oversize:
+            self._frames.append(OversizeFrame(self._id))
+            self._told = self._id
+        self._is_oversize = True
+        self._data.clear()
+
+    def _end_line(self) -> None:
+        line = bytes(self._line)
+        self._line.clear()
         if self._is_first_line:
             line = line.removeprefix(_BYTE_ORDER_MARK)
             self._is_first_line = False
-        if not line:
+        if self._is_line_cut:
+            self._is_line_cut = False
+        elif not line:
             self._dispatch()
-            return
-        name, _, value = line.partition(b":")
-        if name:
-            self._field(name, value.removeprefix(b" ").decode(errors="replace"))
         else:
-            self._frames.append(CommentFrame())
+            name, _, value = line.partition(b":")
+            if name:
+                self._field(name, value.removeprefix(b" "))
+            else:
+                self._frames.append(CommentFrame())
 
-    def _field(self, name: bytes, value: str) -> None:
+    def _field(self, name: bytes, content: bytes) -> None:
+        if name == b"data":
+            if not self._is_oversize:
+                self._data += content + b"\n"
+            return
+        value = content.decode(errors="replace")
         match name:
-            case b"data":
-                self._data.append(value)
             case b"event":
                 self._name = value
-            case b"id" if "\0" not in value:
+            case b"id" if _ID.fullmatch(value):
                 self._id = value
             case b"retry" if value.isascii() and value.isdigit():
                 if len(value) <= _MAX_RETRY_DIGITS:
@@ -129,10 +181,11 @@ class Parser:
 
     def _dispatch(self) -> None:
         if self._data:
-            data = "\n".join(self._data)
+            data = self._data[:-1].decode(errors="replace")
             self._frames.append(EventFrame(self._name or "message", data, self._id))
         elif self._id != self._told:
             self._frames.append(IdFrame(self._id))
         self._told = self._id
         self._name = ""
         self._data.clear()
+        self._is_oversize = False

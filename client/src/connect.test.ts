@@ -6,11 +6,15 @@ import {
   close,
   event,
   open,
+  redirect,
   reset,
   serve,
   status,
   stream,
   streamAndEnd,
+  typed,
+  type Answer,
+  type ScriptedServer,
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
@@ -397,6 +401,109 @@ describe("authorizing", () => {
     connection.reconnect();
     await until(() => expect(events).toEqual([1]));
   });
+});
+
+describe("a redirect", () => {
+  const headers = { "X-Api-Key": "KEY", Authorization: "token", Cookie: "session=1" };
+
+  it("takes the caller's headers along within the origin", async () => {
+    const server = await serve(redirect("/elsewhere"), stream(open()));
+    const { connection } = record(server.origin, { headers, lastEventId: "c0" });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(server.last.url.pathname).toBe("/elsewhere");
+    expect(server.last.headers).toEqual(server.visits[0]!.headers);
+  });
+
+  it("takes them to no other origin, nor back from there", async () => {
+    const answers: Answer[] = [];
+    const server = await serve((visit) => answers.shift()!(visit));
+    const other = await serve(redirect(`${server.origin}/back`));
+    answers.push(redirect(other.origin), stream(open()));
+    const { connection } = record(server.origin, { headers: () => headers, lastEventId: "c0" });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(server.visits[0]!.headers).toMatchObject({ "x-api-key": "KEY" });
+    for (const visit of [other.last, server.last]) {
+      for (const name of ["x-api-key", "authorization", "cookie"]) {
+        expect(visit.headers).not.toHaveProperty(name);
+      }
+      expect(visit.headers).toMatchObject({ accept: "text/event-stream", "last-event-id": "c0" });
+    }
+  });
+
+  // as browsers follow redirects: not by hand
+  const inBrowser: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (init?.redirect !== "manual" || response.status < 300) return response;
+    const headers = new Headers();
+    return { type: "opaqueredirect", status: 0, headers, body: null, url: "" } as Response;
+  };
+
+  const asked = ({ visits }: ScriptedServer) =>
+    visits.map(({ url, headers }) => [url.pathname, headers["x-api-key"], headers.authorization]);
+
+  it("shows a browser first where it leads, and takes them along there", async () => {
+    const server = await serve(
+      redirect("/elsewhere"),
+      redirect("/elsewhere"),
+      status(401),
+      stream(open()),
+    );
+    const { connection } = record(server.origin, { headers, fetch: inBrowser });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(asked(server)).toEqual([
+      ["/", "KEY", "token"],
+      ["/", undefined, "token"],
+      ["/elsewhere", undefined, "token"],
+      ["/elsewhere", "KEY", "token"],
+    ]);
+  });
+
+  it("is followed by a browser that has nothing to hide from where it leads", async () => {
+    const server = await serve(redirect("/a"), redirect("/a"), stream(open()));
+    const { connection } = record(server.origin, {
+      headers: { Authorization: "token" },
+      fetch: inBrowser,
+    });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(asked(server)).toEqual([
+      ["/", undefined, "token"],
+      ["/", undefined, "token"],
+      ["/a", undefined, "token"],
+    ]);
+  });
+
+  it("is not followed by a browser that is shown it only for what it hides", async () => {
+    const server = await serve(redirect("/elsewhere"), status(401));
+    const { errors } = record(server.origin, { headers, fetch: inBrowser, clock: createClock() });
+    await until(() => expect(errors).toMatchObject([{ type: "network" }]));
+    expect(errors[0]!.message).toMatch("cannot follow a redirect");
+    expect(server.visits).toHaveLength(2);
+  });
+
+  it("does not take them to another origin in a browser", async () => {
+    const other = await serve(stream(open()));
+    const server = await serve(redirect(other.origin));
+    const { connection } = record(server.origin, { headers, fetch: inBrowser });
+    await until(() => expect(connection.status.state).toBe("open"));
+    expect(other.visits).toHaveLength(1);
+    expect(other.last.headers).not.toHaveProperty("x-api-key");
+  });
+});
+
+it("shows no secrets of its URL in errors", async () => {
+  const server = await serve(status(503), typed("text/html"));
+  const refused = record(`${server.origin}/a?token=secret#secret`, { clock: createClock() });
+  await until(() => expect(refused.errors).toHaveLength(1));
+  const closed = record(`${server.origin}/a?token=secret`);
+  await until(() => expect(closed.errors).toHaveLength(1));
+  const user = record(`${server.origin.replace("//", "//user:secret@")}/a?token=secret`);
+  await until(() => expect(user.errors).toHaveLength(1));
+  expect([refused, closed, user].map(({ errors }) => errors[0]!.message)).toEqual([
+    `${server.origin}/a answered 503`,
+    `${server.origin}/a answered with text/html, which is no event stream`,
+    expect.stringMatching(`^${server.origin}/a failed: TypeError: .*`),
+  ]);
+  expect(user.errors[0]!.message).not.toMatch(/user|secret/);
 });
 
 describe("reconnecting by hand", () => {

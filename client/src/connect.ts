@@ -1,4 +1,5 @@
 import { StreamError, type StreamErrorType } from "./errors.js";
+import { MAX_EVENT_BYTES } from "./parser.js";
 import { createQueue, type Queue } from "./queue.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
 import type { Listener, StreamConfig } from "./stream.js";
@@ -139,6 +140,7 @@ function resolve(url: string | URL, options: RequestOptions & SharingOptions): S
     credentials: options.credentials ?? "same-origin",
     lastEventId: options.lastEventId ?? "",
     lastEventIdVia: options.lastEventIdVia ?? "auto",
+    maxEventBytes: options.maxEventBytes ?? MAX_EVENT_BYTES,
     fetch: options.fetch ?? systemFetch,
     clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,

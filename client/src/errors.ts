@@ -5,9 +5,17 @@
  * - `content-type`: a 200 that is no event stream;
  * - `stall`: an open socket from which nothing came for too long;
  * - `json`: an event whose data is not JSON (`data` holds it);
+ * - `too-large`: an event above `maxEventBytes`, which was skipped;
  * - `overflow`: a `for await` loop fell too far behind.
  */
-export type StreamErrorType = "network" | "http" | "content-type" | "stall" | "json" | "overflow";
+export type StreamErrorType =
+  | "network"
+  | "http"
+  | "content-type"
+  | "stall"
+  | "json"
+  | "too-large"
+  | "overflow";
 
 export interface StreamErrorDetails {
   readonly cause?: unknown;
@@ -15,7 +23,10 @@ export interface StreamErrorDetails {
   readonly data?: string;
 }
 
-/** The one error of this package; `type` tells the cases apart. */
+/**
+ * The one error of this package; `type` tells the cases apart. Its message shows URLs without the
+ * parts that may be secret: user, query and fragment.
+ */
 export class StreamError extends Error {
   override readonly name = "StreamError";
   readonly type: StreamErrorType;
@@ -25,7 +36,7 @@ export class StreamError extends Error {
   readonly data: string | undefined;
 
   constructor(type: StreamErrorType, message: string, details: StreamErrorDetails = {}) {
-    super(message, details);
+    super(message.replace(/(:\/\/)(?:[^\s/?#]*@)?([^\s?#]*)\S*/g, "$1$2"), details);
     this.type = type;
     this.httpStatus = details.httpStatus;
     this.data = details.data;

@@ -96,3 +96,67 @@ describe("a parser", () => {
     expect(frame?.type === "event" && frame.data.length).toBe(5_000_000);
   });
 });
+
+describe("limits of a parser", () => {
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const next = "id: b\ndata: y\n\n";
+  const nextEvent = { type: "event", event: "message", data: "y", id: "b" };
+
+  const read = (...chunks: string[]) => {
+    const parser = createParser("", 2000);
+    return chunks.flatMap((chunk) => parser.push(encode(chunk)));
+  };
+
+  it("let an event of that size through, with its other fields", () => {
+    const [data, id] = ["x".repeat(2000), "a".repeat(512)];
+    expect(read(`id: ${id}\nevent: e\ndata: ${data}\n\n`)).toEqual([
+      { type: "event", event: "e", data, id },
+    ]);
+  });
+
+  it.each([
+    ["a long line", "data: " + "x".repeat(4000)],
+    ["many lines", "data: xxxxxxx\n".repeat(500)],
+    ["many empty lines", "data\n".repeat(4000)],
+    ["a long name", "data: x\nevent: " + "e".repeat(4000)],
+    ["a long field of another name", "x".repeat(4000)],
+    ["comments between its lines", "data: x\n" + ": comment\n".repeat(500) + "data: y"],
+  ])("skip an event of %s, and go on after it", (_, large) => {
+    const body = `id: a\n${large.trimEnd()}\ndata: the rest\n\n${next}`;
+    const expected = [{ type: "oversize", id: "a" }, nextEvent];
+    const found = [read(body), read(...body)];
+    for (const frames of found) {
+      expect(frames.filter(({ type }) => type !== "comment")).toEqual(expected);
+    }
+  });
+
+  it("show before the event ends, of which no more is kept", () => {
+    const parser = createParser("", 2000);
+    const chunk = encode("x".repeat(65_536));
+    parser.push(encode("id: a\ndata: "));
+    expect(parser.push(chunk)).toEqual([{ type: "oversize", id: "a" }]);
+    const before = process.memoryUsage().heapUsed;
+    for (let count = 0; count < 2000; count++) expect(parser.push(chunk)).toEqual([]);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(64e6);
+    expect(parser.push(encode("\n\n" + next))).toEqual([nextEvent]);
+  });
+
+  it("leave out a long comment, not the event around it", () => {
+    const frames = read(`id: b\ndata: y\n:${"x".repeat(4000)}\n\n`);
+    expect(frames).toEqual([nextEvent]);
+  });
+
+  it("take the id that follows what was skipped", () => {
+    expect(read(`data: ${"x".repeat(4000)}\nid: a\n\n`)).toEqual([
+      { type: "oversize", id: "" },
+      { type: "id", id: "a" },
+    ]);
+  });
+
+  it.each(["a".repeat(513), "a\0b", "a\x0bb", "\x01", "a\x7f"])("ignore the id %j", (id) => {
+    expect(read(`id: a\n\nid: ${id}\ndata: x\n\n`)).toEqual([
+      { type: "id", id: "a" },
+      { type: "event", event: "message", data: "x", id: "a" },
+    ]);
+  });
+});

@@ -44,6 +44,7 @@ export interface StreamConfig {
   readonly lastEventIdVia: "auto" | "header" | "query";
   /** It takes over from a stream that was open elsewhere. Default `false`. */
   readonly continues?: boolean;
+  readonly maxEventBytes: number;
   readonly fetch: typeof fetch;
   readonly clock: Clock;
   readonly random: () => number;
@@ -56,6 +57,8 @@ const DEFAULT_RETRY = 2000;
 const DEFAULT_STALL = 45_000;
 
 const RETRYABLE = new Set([408, 425, 429]);
+
+const MAX_REDIRECTS = 5;
 
 /** Opens a stream; the listener is never called before this returns. */
 export function openStream(config: StreamConfig, listener: Listener): OwnStream {
@@ -138,17 +141,38 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
   };
 
   const request = async (signal: AbortSignal) => {
-    const source = config.headers;
-    const headers = new Headers(await (typeof source === "function" ? source() : source));
+    // called without a receiver, as the browser's own fetch demands
+    const { credentials, fetch, headers: source } = config;
+    let headers = new Headers(await (typeof source === "function" ? source() : source));
     headers.set("Accept", "text/event-stream");
-    const target = new URL(config.url);
+    let target = new URL(config.url);
     if (sentId) {
       if (viaHeader(config, target, sentId)) headers.set("Last-Event-ID", sentId);
       else target.searchParams.set("last_event_id", sentId);
     }
-    // called without a receiver, as the browser's own fetch demands
-    const { credentials, fetch } = config;
-    return fetch(target, { headers, credentials, signal, cache: "no-store" });
+    const get = (headers: Headers, redirect: RequestRedirect) =>
+      fetch(target, { headers, redirect, credentials, signal, cache: "no-store" });
+    // by hand, because fetch would take the caller's headers to any origin
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
+      let response = await get(headers, "manual");
+      let next = response.headers.get("location");
+      const { origin } = target;
+      if (response.type === "opaqueredirect") {
+        // a browser does not say where to, so it goes there first without what others may not see;
+        // of Authorization it takes care itself
+        const harmless = only(headers, /^(accept|last-event-id|authorization)$/);
+        response = await get(harmless, "follow");
+        next = response.url;
+        if (`${[...harmless]}` === `${[...headers]}` || new URL(next).origin !== origin) return response;
+        if (!response.redirected) break;
+      } else if (next === null || !/^3/.test(`${response.status}`)) return response;
+      response.body?.cancel().catch(() => {});
+      target = new URL(next, target);
+      // that of `data:` and its like
+      if (target.origin === "null") break;
+      if (target.origin !== origin) headers = only(headers, /^(accept|last-event-id)$/);
+    }
+    throw new Error("cannot follow a redirect");
   };
 
   const run = async (controller: AbortController) => {
@@ -164,7 +188,7 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
       await read(response, inCharge);
       if (inCharge()) pause("end");
     } catch (cause) {
-      if (inCharge()) pause("network", new StreamError("network", `${config.url}: ${cause}`, { cause }));
+      if (inCharge()) pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
     }
   };
 
@@ -186,7 +210,7 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
 
   const read = async (response: Response, inCharge: () => boolean) => {
     const reader = response.body!.getReader();
-    const parser = createParser(lastEventId);
+    const parser = createParser(lastEventId, config.maxEventBytes);
     for (;;) {
       const { done, value } = await reader.read();
       if (done || !inCharge()) return;
@@ -212,7 +236,8 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     }
     // without a word of the server, an id that was sent is taken as honoured
     if (status.state !== "open") opened(sentId !== "");
-    tellReset();
+    if (frame.type === "oversize") skip();
+    else tellReset();
     resetTold = awaitsInitial = false;
     if (frame.type === "event") deliver(frame.data, { id: frame.id, name: frame.event });
   };
@@ -221,6 +246,12 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     failures = 0;
     const event = parse(data);
     if (event !== undefined) listener.event(event, meta);
+  };
+
+  const skip = () => {
+    resetOwed = false;
+    listener.error(new StreamError("too-large", `an event exceeds maxEventBytes, ${config.maxEventBytes}`));
+    listener.reset("too-large");
   };
 
   const control = (name: string, data: string) => {
@@ -318,6 +349,10 @@ function readControl(data: string): Control {
   } catch {
     return {};
   }
+}
+
+function only(headers: Headers, names: RegExp): Headers {
+  return new Headers([...headers].filter(([name]) => names.test(name)));
 }
 
 function isDenied({ status }: Response): boolean {

@@ -51,6 +51,8 @@ interface Row {
 const DAY = 86_400_000;
 
 const one = event("c1", 1);
+const away = redirect("");
+const large = "x".repeat(4000);
 const resumed = stream(open({ id: "c1", resumed: true }), event("c2", 2));
 
 /** A function that has another token whenever it is asked. */
@@ -326,6 +328,19 @@ const rows: Record<string, Row> = {
     told: ["open", 1],
     asked: ["", ""],
   },
+  "redirects that lead nowhere": {
+    server: [away, away, away, away, away, away, stream(open(), one)],
+    told: ["error network", "waiting 1500 (network)", "connecting", "open", 1],
+    asked: ["", "", "", "", "", "", ""],
+  },
+  ...each(["data:text/event-stream,data:1%0A%0A", "file:///", "http://["], (location) => [
+    `a redirect to ${location}`,
+    {
+      server: [redirect(location), stream(open(), one)],
+      told: ["error network", "waiting 1500 (network)", "connecting", "open", 1],
+      asked: ["", ""],
+    },
+  ]),
   ...each(["text/event-stream;", "Text/Event-Stream;charset=windows-1252"], (type) => [
     `a stream of ${type}`,
     {
@@ -420,6 +435,63 @@ const rows: Record<string, Row> = {
     told: ["open", "error json", 2],
     asked: [""],
   },
+  "an event that is too large": {
+    server: [streamAndEnd(open(), one, event("c2", large), event("c3", 3)), resumed],
+    options: { maxEventBytes: 2000 },
+    told: [
+      "open",
+      1,
+      "error too-large",
+      "reset too-large",
+      3,
+      "waiting 75 (end)",
+      "connecting",
+      "open, resumed",
+      2,
+    ],
+    asked: ["", "c3"],
+  },
+  "an event that is too large and never ends": {
+    server: [streamAndDrop(open(), one, event("c2", large).trimEnd()), resumed],
+    options: { maxEventBytes: 2000 },
+    told: [
+      "open",
+      1,
+      "error too-large",
+      "reset too-large",
+      "error network",
+      "waiting 75 (network)",
+      "connecting",
+      "open, resumed",
+      2,
+    ],
+    asked: ["", "c2"],
+  },
+  "an event that is too large, first after a stream that did not resume": {
+    server: [streamAndEnd(open(), one), stream(open({ id: "d0" }) + event("d1", large))],
+    options: { maxEventBytes: 2000 },
+    told: [
+      "open",
+      1,
+      "waiting 75 (end)",
+      "connecting",
+      "open",
+      "error too-large",
+      "reset too-large",
+    ],
+    asked: ["", "c1"],
+  },
+  ...each(["control characters", "a length"], (what) => [
+    `an id of ${what} that no request can carry`,
+    {
+      server: [
+        streamAndEnd(open(), one, event(what === "a length" ? "x".repeat(2e6) : "a\x01b", 2)),
+        resumed,
+      ],
+      told: ["open", 1, 2, "waiting 75 (end)", "connecting", "open, resumed", 2],
+      asked: ["", "c1"],
+    },
+  ]),
   "an id without an event": {
     server: [streamAndEnd(open(), "id: c1\n\n"), resumed],
     told: ["open", "waiting 75 (end)", "connecting", "open, resumed", 2],

@@ -58,7 +58,7 @@ export type Status =
 /**
  * Why events may be missing. The server's words are `expired`, `trimmed`, `epoch`, `ahead` and
  * `slow`; `unresumed` stands for a reconnection that did not resume and gave no reason, `gap` for
- * events lost between tabs.
+ * events lost between tabs, `too-large` for an event above `maxEventBytes`.
  */
 export type ResetReason =
   | "expired"
@@ -68,6 +68,7 @@ export type ResetReason =
   | "slow"
   | "unresumed"
   | "gap"
+  | "too-large"
   | (string & {});
 
 /** Time, replaceable in tests. */
@@ -83,7 +84,7 @@ export interface Clock {
 export interface RequestOptions {
   /**
    * Headers of the request, or a function that is asked before every attempt, and once more after
-   * a 401 or 403. Default: none.
+   * a 401 or 403. A redirect to another origin does not get them. Default: none.
    */
   readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
   /** Passed to `fetch`. Default `"same-origin"`. */
@@ -95,6 +96,11 @@ export interface RequestOptions {
    * `"auto"`: the header, but the query across origins, where the header would need a preflight.
    */
   readonly lastEventIdVia?: "auto" | "header" | "query" | undefined;
+  /**
+   * The longest data of an event that is read, counted as a string's `length`. A larger one is
+   * skipped, and told by `onReset("too-large")` and `onError`. Default 8 MiB.
+   */
+  readonly maxEventBytes?: number | undefined;
   /** Replaces the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
   /** Replaces the timers and the clock. */

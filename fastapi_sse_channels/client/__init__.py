@@ -6,7 +6,13 @@ that events were missed.
 """
 
 from ._connection import Connection, connect
-from ._errors import ContentTypeError, StreamRefusedError, UnauthorizedError
+from ._errors import (
+    ContentEncodingError,
+    ContentTypeError,
+    OversizeEventError,
+    StreamRefusedError,
+    UnauthorizedError,
+)
 from ._state import InvalidPolicy
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 from ._sync_connection import SyncConnection, connect_sync
@@ -15,9 +21,11 @@ __all__ = [
     "Closed",
     "Connecting",
     "Connection",
+    "ContentEncodingError",
     "ContentTypeError",
     "InvalidPolicy",
     "Open",
+    "OversizeEventError",
     "Status",
     "StreamRefusedError",
     "SyncConnection",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from .._errors import ConfigurationError
 from ._httpx import httpx
-from ._request import request_headers, shown, stream_timeout
+from ._request import Route, request_headers, shown, stream_timeout
 
 if TYPE_CHECKING:
     from ._state import StreamState
@@ -51,20 +51,18 @@ class BaseConnection(Generic[T]):
             raise ConfigurationError(msg)
         return client
 
-    def _build_request(
+    def _route(
         self,
         client: httpx.Client | httpx.AsyncClient,
         own: Mapping[str, str],
         given: Mapping[str, str] | None,
         *,
         read_timeout: float | None,
-    ) -> httpx.Request:
-        return client.build_request(
-            "GET",
-            self._url,
-            headers=request_headers(own, given),
-            timeout=stream_timeout(client.timeout, read_timeout),
-        )
+    ) -> Route:
+        headers = request_headers(own, given)
+        timeout = stream_timeout(client.timeout, read_timeout)
+        request = client.build_request("GET", self._url, headers=headers, timeout=timeout)
+        return Route(client, request, headers)
 
     def _begins(self, response: httpx.Response) -> bool:
         """Take the head of the response; see `StreamState.respond`."""

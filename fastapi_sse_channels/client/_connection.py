@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import TypeForm
 
+from .._parser import DEFAULT_MAX_EVENT_BYTES
 from ._base import BaseConnection
 from ._httpx import httpx
 from ._request import TRANSIENT, check_permanent
@@ -36,6 +37,7 @@ def connect(
     on_unknown: InvalidPolicy = "skip",
     on_status: Callable[[Status], object] | None = None,
     stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     random: Callable[[], float] = random_module.random,
 ) -> Connection[T]:
@@ -58,17 +60,20 @@ def connect(
         on_status: Called with every new status.
         stall_timeout: Seconds without a byte after which to reconnect. Applies until the server has
             sent its ping interval; from then on, three of those.
+        max_event_bytes: The longest data of an event that is read. A larger one is skipped, and
+            raises `OversizeEventError`; give the server's `max_event_bytes` where that is larger.
         sleep: Waits for a number of seconds.
         random: Returns a number from 0 to 1, for the jitter.
 
     Raises:
-        ConfigurationError: The union or a policy cannot work; the message names the fix.
+        ConfigurationError: The union or an option cannot work; the message names the fix.
     """
     options = Options(
         on_invalid=on_invalid,
         on_unknown=on_unknown,
         on_status=on_status,
         stall_timeout=stall_timeout,
+        max_event_bytes=max_event_bytes,
         random=random,
     )
     state = StreamState(event_type, last_event_id=last_event_id, options=options)
@@ -138,7 +143,8 @@ class Connection(BaseConnection[T]):
         """Return the next event.
 
         Raises:
-            StreamResetError: Events were missed; raised once for each hole.
+            StreamResetError: Events were missed; raised once for each hole. It is an
+                `OversizeEventError` where one was too large.
             InvalidEventError: What was received is not an event of the union. The next call goes
                 on after it.
             StreamRefusedError: The server no longer has this stream for this client.
@@ -209,8 +215,16 @@ class Connection(BaseConnection[T]):
         given = headers if headers is None or isinstance(headers, Mapping) else headers()
         if isinstance(given, Awaitable):
             given = await given
-        request = self._build_request(client, own, given, read_timeout=None)
-        return await client.send(request, stream=True)
+        route = self._route(client, own, given, read_timeout=None)
+        while True:
+            with route.sending():
+                response = await client.send(
+                    route.request, auth=route.auth, stream=True, follow_redirects=False
+                )
+            if not route.leads_on(response):
+                return response
+            await response.aclose()
+            route.follow(response)
 
     async def _read(self, chunks: AsyncGenerator[bytes]) -> None:
         limit = asyncio.timeout(self._state.stall_after)

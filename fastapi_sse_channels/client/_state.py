@@ -13,12 +13,27 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .._checks import check_choice
+from .._checks import check_choice, check_whole
 from .._errors import InvalidEventError, StreamResetError
 from .._events import EventSchema
-from .._parser import CommentFrame, EventFrame, Frame, IdFrame, Parser, RetryFrame
+from .._parser import (
+    DEFAULT_MAX_EVENT_BYTES,
+    CommentFrame,
+    EventFrame,
+    Frame,
+    IdFrame,
+    OversizeFrame,
+    Parser,
+    RetryFrame,
+)
 from ._backoff import backoff, retry_after
-from ._errors import ContentTypeError, StreamRefusedError, UnauthorizedError
+from ._errors import (
+    ContentEncodingError,
+    ContentTypeError,
+    OversizeEventError,
+    StreamRefusedError,
+    UnauthorizedError,
+)
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 
 if TYPE_CHECKING:
@@ -39,6 +54,7 @@ _LONGEST_STALL = 86_400.0 * 365
 _RETRYABLE = frozenset({408, 425, 429})
 _OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
 _CONTROL_PREFIX = "stream-"
+_IDENTITY = "identity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +65,16 @@ class Options:
     on_unknown: InvalidPolicy = "skip"
     on_status: Callable[[Status], object] | None = None
     stall_timeout: float = DEFAULT_STALL_TIMEOUT
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        """Refuse a misspelt policy, which would skip what was to be raised.
+        """Refuse a misspelt policy, which would skip what was to be raised, and no limit at all.
 
         Raises:
-            ConfigurationError: With those there are.
+            ConfigurationError: Names what is allowed.
         """
+        check_whole(max_event_bytes=self.max_event_bytes)
         check_choice("on_invalid", self.on_invalid, InvalidPolicy)
         check_choice("on_unknown", self.on_unknown, InvalidPolicy)
 
@@ -96,13 +114,13 @@ class StreamState(Generic[T]):
         Raises:
             ConfigurationError: The union cannot work; the message names the fix.
         """
-        # no limit: the server has accepted these events already
+        # no limit: the parser has one
         self._schema = EventSchema(event_type, max_event_bytes=2**63)
         self._options = options
         self.status: Status = Connecting()
         self.last_event_id = last_event_id or ""
         self._frames: deque[Frame] = deque()
-        self._parser = Parser()
+        self._parser = self._new_parser()
         self._retry = _DEFAULT_RETRY
         self._failures = 0
         self._was_open = False
@@ -125,10 +143,15 @@ class StreamState(Generic[T]):
     def begin(self) -> dict[str, str]:
         """Begin an attempt, and return the headers of its request."""
         self._attempt = self._new_attempt()
-        self._parser = Parser(self.last_event_id)
+        self._parser = self._new_parser()
         self._frames.clear()
         self._tell(Connecting())
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        headers = {
+            "Accept": "text/event-stream",
+            # a proxy that compresses may hold events back, and what is inflated knows no bounds
+            "Accept-Encoding": _IDENTITY,
+            "Cache-Control": "no-store",
+        }
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id
         return headers
@@ -149,10 +172,14 @@ class StreamState(Generic[T]):
         """
         content_type = headers.get("content-type") or "no content type"
         is_stream = content_type.partition(";")[0].strip().lower() == "text/event-stream"
-        if status_code == _OK and is_stream:
+        encoding = headers.get("content-encoding") or _IDENTITY
+        if status_code == _OK and is_stream and encoding.strip().lower() == _IDENTITY:
             return True
         if status_code == _NO_CONTENT:
             self.close("ended")
+        elif status_code == _OK and is_stream:
+            self.close("content-encoding")
+            raise ContentEncodingError(status_code, _compressed(url, encoding))
         elif status_code == _OK:
             self.close("content-type")
             raise ContentTypeError(status_code, _not_a_stream(url, content_type))
@@ -226,6 +253,9 @@ class StreamState(Generic[T]):
             stall_after=self._options.stall_timeout,
         )
 
+    def _new_parser(self) -> Parser:
+        return Parser(self.last_event_id, max_event_bytes=self._options.max_event_bytes)
+
     def _tell(self, status: Status) -> None:
         is_new = status != self.status or isinstance(status, Connecting)
         self.status = status
@@ -247,6 +277,10 @@ class StreamState(Generic[T]):
         if isinstance(frame, CommentFrame):
             self._attempt.is_reset_told = False
             return None
+        if isinstance(frame, OversizeFrame):
+            self.last_event_id = frame.event_id
+            self._attempt.is_reset_owed = self._attempt.is_reset_told = False
+            raise OversizeEventError(self._options.max_event_bytes, self.last_event_id)
         if self._attempt.is_reset_owed:
             # the frame stays, for the iteration to continue with
             self._frames.appendleft(frame)
@@ -362,6 +396,13 @@ def _not_a_stream(url: str, content_type: str) -> str:
     return (
         f"{url} answered with {content_type}, not with text/event-stream; check the path, and "
         "whether a proxy or a login page answers in its place"
+    )
+
+
+def _compressed(url: str, encoding: str) -> str:
+    return (
+        f"{url} answered with Content-Encoding: {encoding}, although the request accepts none; "
+        "turn compression off for this path, where a proxy adds it too"
     )
 
 

@@ -45,8 +45,8 @@ class Closed:
 
     Attributes:
         reason: `caller`; the server's word in `stream-close` (`ended`, `revoked`, `expired` or
-            `shutdown`; `ended` also for a 204); or `unauthorized`, `refused` or `content-type`,
-            for which an error was raised.
+            `shutdown`; `ended` also for a 204); or `unauthorized`, `refused`, `content-type` or
+            `content-encoding`, for which an error was raised.
     """
 
     reason: str

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import TypeForm
 
+from .._parser import DEFAULT_MAX_EVENT_BYTES
 from ._base import BaseConnection
 from ._httpx import httpx
 from ._request import TRANSIENT, check_permanent
@@ -35,6 +36,7 @@ def connect_sync(
     on_unknown: InvalidPolicy = "skip",
     on_status: Callable[[Status], object] | None = None,
     stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
     sleep: Callable[[float], object] | None = None,
     random: Callable[[], float] = random_module.random,
 ) -> SyncConnection[T]:
@@ -51,17 +53,19 @@ def connect_sync(
         on_unknown: See `connect`.
         on_status: See `connect`.
         stall_timeout: See `connect`.
+        max_event_bytes: See `connect`.
         sleep: Waits for a number of seconds; the default is a wait that `close` ends.
         random: See `connect`.
 
     Raises:
-        ConfigurationError: The union or a policy cannot work; the message names the fix.
+        ConfigurationError: The union or an option cannot work; the message names the fix.
     """
     options = Options(
         on_invalid=on_invalid,
         on_unknown=on_unknown,
         on_status=on_status,
         stall_timeout=stall_timeout,
+        max_event_bytes=max_event_bytes,
         random=random,
     )
     state = StreamState(event_type, last_event_id=last_event_id, options=options)
@@ -131,7 +135,8 @@ class SyncConnection(BaseConnection[T]):
         """Return the next event.
 
         Raises:
-            StreamResetError: Events were missed; raised once for each hole.
+            StreamResetError: Events were missed; raised once for each hole. It is an
+                `OversizeEventError` where one was too large.
             InvalidEventError: What was received is not an event of the union. The next call goes
                 on after it.
             StreamRefusedError: The server no longer has this stream for this client.
@@ -186,11 +191,18 @@ class SyncConnection(BaseConnection[T]):
         client = self._entered(self._client)
         headers = self._headers
         given = headers if headers is None or isinstance(headers, Mapping) else headers()
-        request = self._build_request(client, own, given, read_timeout=self._state.stall_after)
-        response = client.send(request, stream=True)
-        # this limit was for the head of the response; the watchdog limits reads of the body
-        request.extensions["timeout"]["read"] = None
-        return response
+        route = self._route(client, own, given, read_timeout=self._state.stall_after)
+        while True:
+            with route.sending():
+                response = client.send(
+                    route.request, auth=route.auth, stream=True, follow_redirects=False
+                )
+            if not route.leads_on(response):
+                # that limit was for heads of responses; the watchdog limits reads of the body
+                route.request.extensions["timeout"]["read"] = None
+                return response
+            response.close()
+            route.follow(response)
 
     def _read(self, response: httpx.Response, chunks: Generator[bytes]) -> None:
         chunk, failure = b"", None

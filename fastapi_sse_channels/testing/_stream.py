@@ -97,7 +97,7 @@ class SSETestStream(Generic[T]):
         self._start = start
         self._timeout = timeout
         self._exchange: Exchange | None = None
-        self._parser = Parser()
+        self._parser = Parser(max_event_bytes=2**63)
         self._frames: deque[Frame] = deque()
         self._retry = 0
         self.closed: StreamClose | None = None

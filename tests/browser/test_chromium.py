@@ -309,6 +309,29 @@ async def test_network_that_is_back_is_noticed_at_once(serve, open_page, listen,
     assert await listener.read("log.resets") == []
 
 
+@pytest.mark.parametrize("is_other", [False, True], ids=["same origin", "other origin"])
+async def test_redirect_takes_headers_to_no_other_origin(serve, open_page, listen, room, is_other):
+    node, other = serve("redirects:app"), serve("redirects:app")
+    page = await open_page(f"{node.url}/page")
+    target = other.url if is_other else node.url
+
+    options = '{ headers: { "X-Api-Key": "KEY", Authorization: "token" } }'
+    listener = await listen(page, f"/redirect?to={target}{room}/events", options)
+    talker = Talker(target, room)
+    await listener.until_number(await talker.say())
+
+    async def visits(url: str, path: str) -> list[list[str | None]]:
+        async with httpx2.AsyncClient() as http:
+            seen = (await http.get(f"{url}/visits")).json()
+        return [headers for name, *headers in seen if name == path]
+
+    assert (await visits(node.url, "/redirect"))[0] == ["KEY", "token"]
+    # within its origin, a request without the key has shown where the redirect leads
+    expected = [[None, None]] if is_other else [[None, "token"], ["KEY", "token"]]
+    assert await visits(target, f"{room}/events") == expected
+    assert await listener.read("log.errors") == []
+
+
 class TestSharing:
     async def test_two_components_of_a_page_are_one_connection(
         self, serve, open_page, listen, eventually, room

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 import logging
+import tracemalloc
 
 import httpx
 import pytest
 
 from fastapi_sse_channels import ConfigurationError, InvalidEventError, StreamResetError
-from fastapi_sse_channels.client import Closed, Connecting, Open
+from fastapi_sse_channels.client import (
+    Closed,
+    Connecting,
+    ContentEncodingError,
+    Open,
+    OversizeEventError,
+    StreamRefusedError,
+)
 
 
 async def numbers_then_silence(talk):
@@ -19,8 +29,27 @@ async def numbers_then_silence(talk):
     await talk.silence()
 
 
+@pytest.fixture(scope="module")
+def bomb():
+    """A body that is a thousand times larger than it looks."""
+    return gzip.compress(b"x" * 300_000_000, compresslevel=1)
+
+
 async def refuse(talk):
     await talk.answer("404 Not Found")
+
+
+@contextlib.contextmanager
+def in_little_memory():
+    """Check that what happens meanwhile takes a small part of what is sent."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 64_000_000
 
 
 class TestReading:
@@ -242,6 +271,82 @@ class TestStalls:
             assert not client.is_closed
 
 
+class TestTooMuch:
+    async def test_event_that_never_ends_is_told_in_little_memory(self, scripted, follow):
+        async def endless(talk):
+            await talk.open()
+            await talk.event(1)
+            await talk.send(b'id: a.2\ndata: {"type":"')
+            for _ in range(100):
+                await talk.send(b"x" * 1_000_000)
+            await talk.send(b"\n\n")
+            await talk.event(3)
+            await talk.silence()
+
+        server = await scripted(endless)
+        async with follow(server.url) as stream:
+            assert await stream.next() == 1
+            with in_little_memory():
+                with pytest.raises(OversizeEventError) as raised:
+                    await stream.next()
+                assert raised.value.last_event_id == "a.2"
+                assert await stream.next() == 3
+        assert len(server.requests) == 1
+
+    async def test_limit_is_an_option(self, scripted, follow):
+        async def large(talk):
+            await talk.open()
+            await talk.send(b'id: a.1\ndata: {"x":"' + b"x" * 4000 + b'"}\n\n')
+            await talk.silence()
+
+        server = await scripted(large)
+        async with follow(server.url, max_event_bytes=2000) as stream:
+            with pytest.raises(OversizeEventError, match="max_event_bytes=2000"):
+                await stream.next()
+
+    async def test_body_that_would_be_inflated_is_refused(self, scripted, follow, bomb):
+        async def compressed(talk):
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            await talk.send(head + b"Content-Encoding: gzip\r\n\r\n" + bomb)
+            await talk.silence()
+
+        server = await scripted(compressed)
+        with in_little_memory(), pytest.raises(ContentEncodingError, match="gzip"):
+            async with follow(server.url, headers={"Accept-Encoding": "gzip"}):
+                pass
+        assert server.requests[0]["accept-encoding"] == "identity"
+
+    async def test_body_of_a_redirect_is_not_read(self, scripted, follow, bomb):
+        async def redirect(talk):
+            head = b"HTTP/1.1 307 Elsewhere\r\nLocation: /\r\nContent-Encoding: gzip\r\n\r\n"
+            await talk.send(head + bomb)
+            await talk.silence()
+
+        server = await scripted(redirect, numbers_then_silence)
+        with in_little_memory():
+            async with follow(server.url) as stream:
+                assert await stream.next() == 1
+
+    @pytest.mark.parametrize(
+        "event_id", [b"a\x01b", b"\x1b[0m", b"a\0b", b"x" * 2_000_000], ids=lambda it: repr(it[:4])
+    )
+    async def test_id_that_cannot_be_sent_back_is_not(self, scripted, follow, event_id):
+        async def once(talk):
+            await talk.open("a.1")
+            await talk.send(b"id: " + event_id + b'\ndata: {"type":"number","number":1}\n\n')
+
+        async def goes_on(talk):
+            await talk.open("a.1", resumed=True)
+            await talk.event(2)
+            await talk.silence()
+
+        server = await scripted(once, goes_on)
+        async with follow(server.url) as stream:
+            assert await stream.numbers(2) == [1, 2]
+
+        assert server.requests[1]["last-event-id"] == "a.1"
+
+
 class TestClient:
     async def test_given_client_adds_its_base_url_and_headers(self, scripted, follow):
         server = await scripted(numbers_then_silence)
@@ -263,6 +368,96 @@ class TestClient:
         server = await scripted(redirect)
         async with follow(server.url) as stream:
             assert await stream.next() == 1
+
+    @pytest.mark.parametrize("origin", ["same", "other"])
+    async def test_redirection_takes_headers_to_no_other_origin(self, scripted, follow, origin):
+        async def goes_on(talk):
+            await talk.open("a.0", resumed=True)
+            await talk.silence()
+
+        async def redirect(talk):
+            location = other.url if origin == "other" else "/"
+            await talk.answer("307 Elsewhere", f"Location: {location}")
+
+        other = await scripted(goes_on)
+        server = await scripted(redirect, goes_on)
+        secrets = {"X-Api-Key": "KEY", "Authorization": "token", "Cookie": "session=1"}
+        async with (
+            follow.client(
+                follow_redirects=True,
+                headers={"X-Client-Key": "KEY"},
+                cookies={"all": "domains"},
+                auth=("user", "pass"),
+            ) as client,
+            follow(server.url, client=client, headers=lambda: secrets, last_event_id="a.0"),
+        ):
+            pass
+
+        first, second = server.requests + other.requests
+        theirs = {"x-api-key", "authorization", "cookie", "x-client-key"}
+        ours = {"accept", "accept-encoding", "cache-control", "last-event-id"}
+        assert first.keys() == theirs | ours | {"connection", "host", "user-agent"}
+        if origin == "same":
+            assert second == first
+        else:
+            assert second == {
+                **{name: value for name, value in first.items() if name not in theirs},
+                "host": second["host"],
+            }
+
+    async def test_way_back_from_another_origin_has_no_headers_either(self, scripted, follow):
+        async def back(talk):
+            await talk.answer("307 Elsewhere", f"Location: {server.url}")
+
+        async def away(talk):
+            await talk.answer("307 Elsewhere", f"Location: {other.url}")
+
+        other = await scripted(back)
+        server = await scripted(away, numbers_then_silence)
+        async with follow(server.url, headers={"X-Api-Key": "KEY"}) as stream:
+            assert await stream.next() == 1
+
+        assert "x-api-key" in server.requests[0]
+        assert "x-api-key" not in server.requests[1]
+
+    @pytest.mark.parametrize(
+        "location",
+        ["", "mailto:x", "ftp://127.0.0.1/", "//127.0.0.1:99999/", "//a..b/", "//xn--/", "//a:b/"],
+    )
+    async def test_redirection_to_nowhere_is_a_failed_attempt(
+        self, scripted, follow, location, delays
+    ):
+        async def redirect(talk):
+            await talk.answer("307 Elsewhere", f"Location: {location}")
+
+        server = await scripted(*[redirect] * 6, numbers_then_silence)
+        async with follow(server.url, sleep=delays) as stream:
+            assert await stream.next() == 1
+
+        assert set(stream.waits) == {"network"}
+
+    async def test_redirections_of_an_attempt_are_few(self, scripted, follow, delays):
+        async def redirect(talk):
+            await talk.answer("307 Elsewhere", "Location: ?again")
+
+        server = await scripted(*[redirect] * 6, numbers_then_silence)
+        async with follow(server.url, sleep=delays) as stream:
+            assert await stream.next() == 1
+
+        assert stream.waits == ["network"]
+        assert len(server.requests) == 7
+
+    async def test_error_after_a_redirection_shows_no_secrets(self, scripted, follow):
+        target = await scripted(refuse)
+        location = target.url.replace("//", "//user:pass@") + "?token=secret#secret"
+
+        async def redirect(talk):
+            await talk.answer("307 Elsewhere", f"Location: {location}")
+
+        server = await scripted(redirect)
+        with pytest.raises(StreamRefusedError, match=f"^{target.url} answered 404"):
+            async with follow(server.url):
+                pass
 
     async def test_redirection_that_leads_nowhere_may_pass(self, scripted, follow, delays):
         async def redirect(talk):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fastapi_sse_channels._parser import (
     CommentFrame,
     EventFrame,
     IdFrame,
+    OversizeFrame,
     Parser,
     RetryFrame,
 )
@@ -133,6 +135,87 @@ class TestFrames:
         assert parse(split(body, lambda: 1)) == [EventFrame("message", "y", "")]
 
 
+def limited(*chunks, limit=2000):
+    parser = Parser(max_event_bytes=limit)
+    return [frame for chunk in chunks for frame in parser.feed(chunk)]
+
+
+class TestLimits:
+    after = b"id: b\ndata: y\n\n"
+    next_event = EventFrame("message", "y", "b")
+
+    def test_event_of_the_limit_is_read_with_its_other_fields(self):
+        data = "x" * 2000
+
+        assert limited(f"id: {'a' * 512}\nevent: e\ndata: {data}\n\n".encode()) == [
+            EventFrame("e", data, "a" * 512)
+        ]
+
+    @pytest.mark.parametrize(
+        "large",
+        [
+            b"data: " + b"x" * 4000,
+            b"\n".join([b"data: xxxxxxx"] * 500),
+            b"\n".join([b"data"] * 4000),
+            b"data: x\nevent: " + b"e" * 4000,
+            b"x" * 4000,
+        ],
+        ids=["line", "lines", "empty lines", "name", "unknown field"],
+    )
+    def test_larger_event_is_skipped_and_what_follows_is_read(self, large):
+        body = b"id: a\n" + large + b"\ndata: the rest\n\n" + self.after
+
+        assert limited(body) == [OversizeFrame("a"), self.next_event]
+
+    def test_skipping_shows_before_the_event_ends(self):
+        assert limited(b"id: a\ndata: ", *[b"x" * 1000] * 9) == [OversizeFrame("a")]
+
+    def test_id_after_what_was_skipped_is_taken(self):
+        body = b"data: " + b"x" * 4000 + b"\nid: a\n\n" + self.after
+
+        assert limited(body) == [OversizeFrame(""), IdFrame("a"), self.next_event]
+
+    def test_long_comment_is_no_part_of_an_event(self):
+        body = b"id: b\ndata: y\n:" + b"x" * 4000 + b"\n\n"
+
+        assert limited(body) == [self.next_event]
+
+    def test_endless_line_is_not_kept(self):
+        parser = Parser(max_event_bytes=1_000_000)
+        chunk = b"x" * 65_536
+        tracemalloc.start()
+        try:
+            parser.feed(b"data: ")
+            for _ in range(1000):
+                parser.feed(chunk)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 4_000_000
+
+    def test_memory_of_an_event_is_that_of_its_bytes(self):
+        parser = Parser(max_event_bytes=300_000)
+        chunk = b"data:xy\n" * 1000
+        tracemalloc.start()
+        try:
+            for _ in range(90):
+                assert parser.feed(chunk) == []
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 900_000
+
+    @pytest.mark.parametrize(
+        "event_id", ["a" * 513, "a\0b", "a\x0bb", "\x01", "a\x7f", "\x1b[31m"], ids=ascii
+    )
+    def test_id_that_no_request_can_send_is_ignored(self, event_id):
+        body = f"id: a\n\nid: {event_id}\ndata: x\n\n".encode()
+
+        assert parse([body]) == [IdFrame("a"), EventFrame("message", "x", "a")]
+
+
 # every byte that has a meaning, and some that have none
 fragments = st.lists(
     st.sampled_from([b"data", b"id", b"event", b"retry", b":", b" ", b"\r", b"\n", b"\0", b"7"])
@@ -147,6 +230,11 @@ class TestProperties:
     @given(fragments)
     def test_where_a_body_is_cut_changes_nothing(self, parts):
         assert parse(parts) == parse([b"".join(parts)]) == parse(split(b"".join(parts), lambda: 1))
+
+    @quickly
+    @given(st.lists(st.sampled_from([b"data:x", b"id:a", b":", b"\n", b"x" * 500]), max_size=40))
+    def test_where_a_body_that_is_too_large_is_cut_changes_nothing(self, parts):
+        assert limited(*parts) == limited(b"".join(parts))
 
     @quickly
     @given(

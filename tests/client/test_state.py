@@ -14,8 +14,10 @@ from fastapi_sse_channels import ConfigurationError, InvalidEventError, StreamRe
 from fastapi_sse_channels.client import (
     Closed,
     Connecting,
+    ContentEncodingError,
     ContentTypeError,
     Open,
+    OversizeEventError,
     Status,
     StreamRefusedError,
     UnauthorizedError,
@@ -80,7 +82,11 @@ def stream():
 
 class TestRequest:
     def test_first_request_sends_no_id(self):
-        assert Stream().sent == {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        assert Stream().sent == {
+            "Accept": "text/event-stream",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-store",
+        }
 
     def test_stored_id_is_sent_with_the_first_request(self):
         assert Stream("b.7").sent["Last-Event-ID"] == "b.7"
@@ -113,6 +119,11 @@ class TestRequest:
     def test_unknown_policy_is_refused_at_once(self, option, policy):
         with pytest.raises(ConfigurationError, match=f"{option}=.*; use 'raise' or 'skip'"):
             Options(**{option: policy})
+
+    @pytest.mark.parametrize("limit", [0, None, 1.5])
+    def test_limit_of_nothing_is_refused_at_once(self, limit):
+        with pytest.raises(ConfigurationError, match=r"max_event_bytes=.* must be a whole number"):
+            Options(max_event_bytes=limit)
 
 
 class TestStatus:
@@ -207,6 +218,20 @@ class TestResponse:
         with pytest.raises(ContentTypeError, match="a proxy or a login page"):
             stream.state.respond(URL, 200, headers)
         assert stream.state.status == Closed("content-type")
+
+    @pytest.mark.parametrize("encoding", ["gzip", "identity, br"])
+    def test_compressed_stream_is_an_error(self, stream, encoding):
+        stream.state.begin()
+
+        with pytest.raises(ContentEncodingError, match="turn compression off"):
+            stream.state.respond(URL, 200, {**STREAM, "content-encoding": encoding})
+        assert stream.state.status == Closed("content-encoding")
+
+    @pytest.mark.parametrize("encoding", ["", " Identity"])
+    def test_stream_may_say_that_it_is_not_compressed(self, stream, encoding):
+        stream.state.begin()
+
+        assert stream.state.respond(URL, 200, {**STREAM, "content-encoding": encoding})
 
 
 class TestBackoff:
@@ -448,6 +473,61 @@ class TestLostInitialEvent:
         stream.send('event: stream-reset\nid: b.0~\ndata: {"reason":"epoch"}')
 
         with pytest.raises(StreamResetError, match="epoch"):
+            stream.state.take()
+
+
+class TestOversizeEvent:
+    large = f'id: a.2\ndata: {{"type":"added","count":2,"x":"{"x" * 4000}"}}'
+
+    def opened(self, *, resumed):
+        stream = Stream("a.0", max_event_bytes=2000)
+        stream.attempt(resumed=True)
+        stream.added(1)
+        assert stream.take_all() == [Added(count=1)]
+        if not resumed:
+            stream.state.lose("network")
+            stream.attempt(resumed=False, event_id="b.0")
+        return stream
+
+    def test_is_one_reset_and_the_next_attempt_resumes_after_it(self):
+        stream = self.opened(resumed=True)
+        stream.send(self.large)
+        stream.added(3)
+
+        with pytest.raises(OversizeEventError, match="raise max_event_bytes") as raised:
+            stream.state.take()
+        assert str(raised.value.reason) == "too-large"
+        assert raised.value.last_event_id == "a.2"
+        assert stream.take_all() == [Added(count=3)]
+
+        stream.state.lose("network")
+        stream.attempt()
+        assert stream.sent["Last-Event-ID"] == "a.3"
+
+    def test_that_never_ends_is_told_and_not_asked_for_again(self):
+        stream = self.opened(resumed=True)
+        stream.state.feed(self.large.encode())
+
+        with pytest.raises(OversizeEventError):
+            stream.state.take()
+        stream.state.lose("stall")
+        stream.attempt()
+        assert stream.sent["Last-Event-ID"] == "a.2"
+
+    def test_covers_a_reset_that_was_not_told_yet(self):
+        stream = self.opened(resumed=False)
+        stream.send(self.large)
+
+        with pytest.raises(OversizeEventError):
+            stream.state.take()
+        assert stream.take_all() == []
+
+    def test_is_told_where_it_is_the_first(self):
+        stream = Stream(max_event_bytes=2000)
+        stream.send(self.large)
+
+        assert stream.state.open()
+        with pytest.raises(OversizeEventError):
             stream.state.take()
 
 

@@ -20,7 +20,7 @@ from .load import EVENT_BYTES, SOURCE
 from .peers import CACHE, PEERS, ROOT, Peer, apt_install, run
 from .plot import draw
 from .processes import CLIENT_CPU, SERVER_CPU, BenchmarkError, raise_file_limit
-from .report import print_report, readme_figures, replaced_figures
+from .report import PLOT_NAME, headline, page_figures, print_report, replaced_figures
 from .results import DIRECTORY, OURS, Results, Row, newest
 from .store import prepare_redis
 from .subscribing import through_redis
@@ -35,6 +35,8 @@ from .workloads import (
     many_channels,
     many_sessions,
 )
+
+PAGE = ROOT / "docs" / "pages" / "explanation" / "performance.md"
 
 _SPARE_FILES = 200
 _QUIET_LOAD = 0.7
@@ -75,7 +77,7 @@ def main() -> int:
     # so that contexts are left, which end what was started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _options()
-    if options.report or options.readme:
+    if options.report or options.docs:
         return _report(options)
     if shutil.which("taskset") is None or (os.cpu_count() or 1) <= CLIENT_CPU:
         print("needs Linux, taskset and two CPUs", file=sys.stderr)
@@ -237,7 +239,7 @@ def _lines(path: str) -> list[str]:
 def _default_path(options: argparse.Namespace, results: Results) -> Path:
     is_whole = options.workload == list(WORKLOADS) and len(options.only) == len(PEERS)
     if options.quick or not is_whole:
-        # looks while developing; the README speaks of whole runs
+        # looks while developing; the documents speak of whole runs
         return DIRECTORY / f"{PART}.json"
     return DIRECTORY / f"{results.date[:16].replace(':', '')}.json"
 
@@ -255,9 +257,13 @@ def _report(options: argparse.Namespace) -> int:
     results = Results.read(path)
     print_report(results)
     draw(results, path.with_suffix(".svg"))
-    if options.readme:
-        readme = ROOT / "README.md"
-        readme.write_text(replaced_figures(readme.read_text(), readme_figures(results, path.name)))
+    if options.docs:
+        draw(results, PAGE.with_name(PLOT_NAME))
+        for document, figures in (
+            (PAGE, page_figures(results, path.name)),
+            (ROOT / "README.md", headline(results)),
+        ):
+            document.write_text(replaced_figures(document.read_text(), figures))
     return 0
 
 
@@ -275,7 +281,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--report", action="store_true", help="only show the result file, the newest by default"
     )
-    parser.add_argument("--readme", action="store_true", help="likewise, and fill the README")
+    parser.add_argument("--docs", action="store_true", help="likewise, and fill the documentation")
     options = parser.parse_args()
     options.only = options.only or [peer.alias for peer in PEERS]
     options.workload = options.workload or list(WORKLOADS)

@@ -1,4 +1,4 @@
-"""Tables from a result file: for the terminal, and for the README. Pure but for `print`."""
+"""Tables from a result file: for the terminal, and for the documents. Pure but for `print`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from .results import FLOOR, OURS, Results, Spread
 
-README_BEGIN = "<!-- figures: made by `make bench`, not by hand -->"
-README_END = "<!-- end of figures -->"
+FIGURES_BEGIN = "<!-- figures: made by `make bench`, not by hand -->"
+FIGURES_END = "<!-- end of figures -->"
 NO_RESULTS = "No result file is committed yet."
+PLOT_NAME = "performance.svg"
 
 # beyond it, a wall-clock figure may be the load client's
 _BUSY_CLIENT = 0.9
@@ -307,51 +307,63 @@ def spread(found: Spread) -> str:
     return f"{number(found.median)} [{number(found.least)}-{number(found.most)}]"
 
 
-# ---- the README ---------------------------------------------------------------------------
+# ---- the documents ------------------------------------------------------------------------
 
 
-def readme_figures(results: Results | None, file_name: str = "") -> str:
-    """Return what stands in the README between its two marks.
+def page_figures(results: Results | None, file_name: str = "") -> str:
+    """Return what stands between the two marks of the page about performance.
 
     Every number in it comes from the result file.
     """
     if results is None:
         return NO_RESULTS
-    plot = f"benchmarks/results/{Path(file_name).stem}.svg"
     return "\n\n".join(
         part
         for part in (
-            f"![The figures below as bars]({plot})",
-            _readme_table(results),
-            _readme_growth(results),
-            _readme_deploy(results),
-            _readme_source(results, file_name),
+            f"![The figures below as bars]({PLOT_NAME})",
+            _page_table(results),
+            _page_growth(results),
+            _page_deploy(results),
+            _page_source(results, file_name),
         )
         if part
     )
 
 
-def replaced_figures(readme: str, figures: str) -> str:
-    """Return the README with other figures.
+def headline(results: Results | None) -> str:
+    """Return what stands between the two marks of the README: the figures in a line."""
+    if results is None:
+        return NO_RESULTS
+    found = [
+        text.format(figure=number(figure.median), size=whole(size))
+        for workload, name, text in _HEADLINE
+        for size in results.sizes(workload)[-1:]
+        if (figure := results.figure(workload, size, OURS, name)) is not None
+    ]
+    return f"{', '.join(found)}."
+
+
+def replaced_figures(document: str, figures: str) -> str:
+    """Return a document with other figures.
 
     Raises:
         ValueError: The marks are not there.
     """
-    pattern = re.compile(f"{re.escape(README_BEGIN)}\n.*?{re.escape(README_END)}", re.DOTALL)
-    replaced, count = pattern.subn(lambda _: f"{README_BEGIN}\n{figures}\n{README_END}", readme)
+    pattern = re.compile(f"{re.escape(FIGURES_BEGIN)}\n.*?{re.escape(FIGURES_END)}", re.DOTALL)
+    replaced, count = pattern.subn(lambda _: f"{FIGURES_BEGIN}\n{figures}\n{FIGURES_END}", document)
     if count != 1:
-        raise ValueError(f"the README needs {README_BEGIN} once, and {README_END} after it")
+        raise ValueError(f"it needs {FIGURES_BEGIN} once, and {FIGURES_END} after it")
     return replaced
 
 
-def figures_in(readme: str) -> str:
+def figures_in(document: str) -> str:
     """Return what stands between the marks.
 
     Raises:
         ValueError: The marks are not there.
     """
-    begin, end = readme.index(README_BEGIN) + len(README_BEGIN), readme.index(README_END)
-    return readme[begin:end].strip("\n")
+    begin, end = document.index(FIGURES_BEGIN) + len(FIGURES_BEGIN), document.index(FIGURES_END)
+    return document[begin:end].strip("\n")
 
 
 @dataclass(frozen=True)
@@ -372,7 +384,14 @@ _COLUMNS = (
 )
 
 
-def _readme_table(results: Results) -> str:
+_HEADLINE = (
+    ("fanout", "cpu_us", "{figure} µs of CPU for each delivery to {size} streams"),
+    ("burst", "deliveries_per_s", "{figure} deliveries per second in bursts"),
+    ("idle", "kib", "{figure} KiB for each idle stream"),
+)
+
+
+def _page_table(results: Results) -> str:
     columns = [column for column in _COLUMNS if results.sizes(column.workload)]
     sizes = {column: results.sizes(column.workload)[-1] for column in columns}
     titles = [
@@ -397,7 +416,7 @@ def _cell(results: Results, column: _Column, size: int, server: str) -> str:
     return f"{number(found.median)} ({ratio.median:.{1 if ratio.median < _PRECISE else 0}f})"
 
 
-def _readme_growth(results: Results) -> str:
+def _page_growth(results: Results) -> str:
     sentences = []
     for workload, subject in (
         ("growth-sessions", "CPU per delivery by sessions of a channel"),
@@ -411,10 +430,10 @@ def _readme_growth(results: Results) -> str:
             f"Hearing of an event through Redis: {number(heard.median)} µs of CPU, where its "
             "channel has no stream."
         )
-    return "\n".join(sentences)
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def _readme_deploy(results: Results) -> str:
+def _page_deploy(results: Results) -> str:
     for size in results.sizes("deploy"):
         names = ("all_back_s", "down_p50_s", "busiest_tenth", "events")
         figures = {name: results.figure("deploy", size, OURS, name) for name in names}
@@ -437,7 +456,7 @@ def _steps(results: Results, workload: str, server: str) -> str:
     )
 
 
-def _readme_source(results: Results, file_name: str) -> str:
+def _page_source(results: Results, file_name: str) -> str:
     machine, versions = results.machine, results.versions
     shown = ", ".join(
         f"{name} {versions[name]}"
@@ -452,11 +471,11 @@ def _readme_source(results: Results, file_name: str) -> str:
     return (
         f"{about} Medians over rounds; in brackets how many times better this library was in the "
         f"same round, less than one where it was worse. All rows: "
-        f"[`{file_name}`](benchmarks/results/{file_name}).{_readme_gaps(results)}"
+        f"`benchmarks/results/{file_name}`.{_page_gaps(results)}"
     )
 
 
-def _readme_gaps(results: Results) -> str:
+def _page_gaps(results: Results) -> str:
     """Say what is missing from the figures."""
     gaps = []
     if failed := results.failures():

@@ -128,7 +128,7 @@ class Results:
 
 
 def newest(directory: Path = DIRECTORY) -> Path | None:
-    """Return the result file that the README speaks of: the last by date, which names it."""
+    """Return the result file that the documents speak of: the last by date, which names it."""
     return max(directory.glob("[0-9]*.json"), default=None)
 
 

@@ -177,11 +177,11 @@ class Feed:
             now = asyncio.get_running_loop().time()
             holder = self._holder(now)
             self._safe_offset = self.log.top.offset if holder is None else holder.offset
-            step = min(self._courtesy.step, self._courtesy.patience - waited)
+            left = self._courtesy.patience - waited
             has_room = self.log.floor_after(nbytes) <= self._safe_offset
-            if holder is None or has_room or step < _SHORTEST_WAIT:
+            if holder is None or has_room or left < _SHORTEST_WAIT:
                 return
-            waited += await self._wait_for(holder, now, step)
+            waited += await self._wait_for(holder, now, min(left, self._courtesy.step))
 
     def _holder(self, now: float) -> Reader | None:
         """Find the reader that stands lowest among those that publishing waits for."""

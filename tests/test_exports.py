@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 import fastapi_sse_channels
+from tests.docs.documents import DOCUMENTS, ROOT
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -39,11 +39,11 @@ def test_every_error_is_exported_says_error_and_has_one_base():
 
 
 def test_every_extra_that_is_recommended_exists():
-    texts = [ROOT / "README.md", *(ROOT / "fastapi_sse_channels").rglob("*.py")]
+    texts = [path.read_text() for path in (ROOT / "fastapi_sse_channels").rglob("*.py")]
     recommended = {
         extra
-        for text in texts
-        for extra in re.findall(r"fastapi-sse-channels\[(\w+)\]", text.read_text())
+        for text in (*texts, *DOCUMENTS.values())
+        for extra in re.findall(r"fastapi-sse-channels\[(\w+)\]", text)
     }
 
     assert recommended == PROJECT["optional-dependencies"].keys()

@@ -1,4 +1,4 @@
-"""The application of the README, with what tests need to look inside."""
+"""The application of the quick start, with what tests need to look inside."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The README's pages, and what they need: comments, also as a fragment of HTML."""
+"""The pages that the documentation shows, and what they need: comments, also as HTML."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 from html import escape
 from pathlib import Path
@@ -20,9 +19,10 @@ from fastapi_sse_channels import (
     create_client_router,
     create_sse_router,
 )
+from tests.docs.documents import snippets
 
-# what only one of the README's pages has
-MARKS = {"module": "/client.js", "htmx-2": "hx-ext=", "htmx-4": "hx-sse:connect="}
+# what only one of the pages has
+MARKS = {"module": 'id="count"', "htmx-2": "hx-ext=", "htmx-4": "hx-sse:connect="}
 
 
 class CommentAdded(BaseModel):
@@ -64,10 +64,8 @@ async def npm(package: str, path: str) -> FileResponse:
 
 @app.get("/pages/{name}")
 async def page(name: Literal["module", "htmx-2", "htmx-4"]) -> HTMLResponse:
-    """What the README shows, with the packages from here instead of a CDN."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = re.findall(r"^```html\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
-    [body] = [block for block in blocks if MARKS[name] in block]
+    """What the documentation shows, with the packages from here instead of a CDN."""
+    [body] = [snippet.code for snippet in snippets("html") if MARKS[name] in snippet.code]
     body = body.replace("https://cdn.jsdelivr.net/npm/", "/npm/")
     return HTMLResponse(
         f'<!doctype html><title>{name}</title><link rel="icon" href="data:,">{body}'

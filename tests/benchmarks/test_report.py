@@ -1,4 +1,4 @@
-"""What the report and the README say of a result file."""
+"""What the report and the documents say of a result file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import pytest
 
 from benchmarks.plot import draw
 from benchmarks.report import (
+    FIGURES_BEGIN,
+    FIGURES_END,
     NO_RESULTS,
-    README_BEGIN,
-    README_END,
     figures_in,
+    headline,
     number,
-    readme_figures,
+    page_figures,
     replaced_figures,
     report_parts,
 )
@@ -86,8 +87,8 @@ def test_load_client_without_reserve_is_marked(results):
     assert "95.0 (!)" in part(results, "One channel, 1 000 sessions, event by event")
 
 
-def test_readme_table_says_how_many_times_better(results):
-    table = [line for line in readme_figures(results, "a.json").splitlines() if "|" in line]
+def test_page_table_says_how_many_times_better(results):
+    table = [line for line in page_figures(results, "a.json").splitlines() if "|" in line]
 
     assert table == [
         "|  | CPU per delivery, µs | last of 1 000, ms | deliveries in bursts, per s |",
@@ -98,45 +99,53 @@ def test_readme_table_says_how_many_times_better(results):
     ]
 
 
-def test_readme_shows_growth_beside_that_of_a_peer(results):
+def test_page_shows_growth_beside_that_of_a_peer(results):
     for server, cpu in ((OURS, 4.0), ("nchan", 3.0)):
         results.rows += [
             Row("growth-sessions", size, server, 0, {"cpu_us": cpu * size}) for size in (1, 1000)
         ]
 
-    lines = [line for line in readme_figures(results, "a.json").splitlines() if " by " in line]
+    lines = [line for line in page_figures(results, "a.json").splitlines() if " by " in line]
 
     assert lines == [
-        "CPU per delivery by sessions of a channel: 4.00 µs at 1, 4 000 µs at 1 000.",
-        "CPU per delivery by sessions of a channel (nchan): 3.00 µs at 1, 3 000 µs at 1 000.",
-        "CPU per publish by channels: 5.00 µs at 1, 5.00 µs at 100 000.",
+        "- CPU per delivery by sessions of a channel: 4.00 µs at 1, 4 000 µs at 1 000.",
+        "- CPU per delivery by sessions of a channel (nchan): 3.00 µs at 1, 3 000 µs at 1 000.",
+        "- CPU per publish by channels: 5.00 µs at 1, 5.00 µs at 100 000.",
     ]
 
 
-def test_readme_says_what_is_missing_from_the_figures(results):
+def test_headline_has_our_own_figures_alone(results):
+    assert headline(results) == (
+        "13.5 µs of CPU for each delivery to 1 000 streams, "
+        "800 000 deliveries per second in bursts."
+    )
+    assert headline(None) == NO_RESULTS
+
+
+def test_page_says_what_is_missing_from_the_figures(results):
     results.rows.append(Row("last", 9900, "nchan", 1, failure="closed: 2"))
     results.left_out["better-sse"] = "npm is not there"
 
-    figures = readme_figures(results, "a.json")
+    figures = page_figures(results, "a.json")
 
     assert figures.endswith(" Not counted: 1 of 14 runs (nchan). Left out: better-sse.")
 
 
-def test_readme_figures_replace_what_was_there(results):
-    readme = f"before\n\n{README_BEGIN}\n{NO_RESULTS}\n{README_END}\n\nafter\n"
+def test_figures_replace_what_was_there(results):
+    document = f"before\n\n{FIGURES_BEGIN}\n{NO_RESULTS}\n{FIGURES_END}\n\nafter\n"
 
-    figures = readme_figures(results, "a.json")
-    replaced = replaced_figures(readme, figures)
+    figures = page_figures(results, "a.json")
+    replaced = replaced_figures(document, figures)
 
     assert figures_in(replaced) == figures
     assert replaced.startswith("before\n\n")
     assert replaced.endswith("\n\nafter\n")
-    assert replaced_figures(replaced, NO_RESULTS) == readme
+    assert replaced_figures(replaced, NO_RESULTS) == document
 
 
-def test_readme_without_marks_is_refused(results):
+def test_document_without_marks_is_refused(results):
     with pytest.raises(ValueError, match="needs <!-- figures"):
-        replaced_figures("no marks", readme_figures(results, "a.json"))
+        replaced_figures("no marks", page_figures(results, "a.json"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README's pages, in Chromium: htmx 2, htmx 4, and the module that the wheel holds."""
+"""The pages of the documents, in Chromium: htmx 2, htmx 4, and the module that the wheel holds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from playwright.async_api import Page, expect
+
+from tests.docs.documents import ROOT, snippets
 
 PACKAGES = Path(__file__).parent / "htmx"
 
@@ -108,3 +110,33 @@ async def test_module_page_shows_each_count_and_survives_a_restart(serve, enviro
 
     await comment(server.url, "after")
     await expect(count).to_have_text("1")
+
+
+async def test_page_of_the_tutorial_shows_a_comment_in_all_windows(
+    serve, open_page, eventually, tmp_path
+):
+    application = "".join(snippet.code for snippet in snippets("python", "tutorial.md"))
+    [html] = snippets("html", "tutorial.md")
+    (tmp_path / "main.py").write_text(application)
+    (tmp_path / "page.html").write_text(html.code)
+    server = serve("main:app", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    windows = [await open_page(server.url) for _ in range(2)]
+
+    async def is_shown_in_both() -> bool:
+        # windows whose streams are not open yet do not show what is posted
+        await windows[0].get_by_role("button").click()
+        return all([await window.locator("li").count() for window in windows])
+
+    await eventually(is_shown_in_both, timeout=30)
+    for window in windows:
+        await expect(window.locator("li").first).to_have_text("comment-added")
+
+
+async def test_every_page_that_is_documented_is_shown(environment, serve):
+    server = serve("fragments:app", env=environment)
+    async with httpx2.AsyncClient(base_url=server.url) as http:
+        shown = [await http.get(f"/pages/{name}") for name in ("module", "htmx-2", "htmx-4")]
+
+    assert [response.status_code for response in shown] == [200] * 3
+    # the tutorial's is the fourth
+    assert len(snippets("html")) == len(shown) + 1

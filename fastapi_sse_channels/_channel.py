@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_choice
-from ._wire import CloseReason
+from ._core.wire import CloseReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._live.stream import Session
+    from ._live.subscription import Subscription
     from ._manager import ChannelManager
-    from ._session import Session
-    from ._subscription import Subscription
 
 T = TypeVar("T")
 

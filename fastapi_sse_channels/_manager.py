@@ -12,25 +12,25 @@ from fastapi import Path
 from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
-from ._address import without_password
 from ._channel import Channel
 from ._checks import check_choice, check_finite, check_positive, check_text, check_whole
-from ._direct import Chunks
+from ._core.encoder import EventNames, EventSchema
+from ._core.keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
+from ._core.log import Retention
+from ._core.position import MAX_ID_LENGTH
 from ._errors import BrokerError, ConfigurationError
-from ._events import EventNames, EventSchema
-from ._hub import Hub
-from ._keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
-from ._log import Retention
-from ._position import MAX_ID_LENGTH
+from ._live.hub import Hub
+from ._live.stream import SlowPolicy, StreamSettings
+from ._live.subscription import Subscription
 from ._publisher import Publisher, result_from
-from ._session import SlowPolicy, StreamSettings
-from ._subscription import Subscription
+from ._servers.uvicorn import Chunks
 from .brokers import Broker, MemoryBroker
+from .brokers._address import without_password
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ._session import Session
+    from ._live.stream import Session
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from typing_extensions import TypeForm
 
 from ._checks import check_finite, check_positive, check_text, check_whole
+from ._core.encoder import EventNames, EventSchema
+from ._core.keys import KeySpace
+from ._core.log import Retention
 from ._errors import ConfigurationError
-from ._events import EventNames, EventSchema
-from ._keys import KeySpace
-from ._log import Retention
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import re
 import subprocess
@@ -69,37 +68,6 @@ def test_importing_the_package_never_imports_redis():
     statement = "import fastapi_sse_channels, fastapi_sse_channels.brokers"
 
     assert not {name for name in imported_by(statement) if name.split(".")[0] == "redis"}
-
-
-def imports_of(module: Path) -> set[str]:
-    """What a module imports, be it for its types alone; what is beside it by its own name."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        match node:
-            case ast.Import(names):
-                found |= {alias.name.split(".")[0] for alias in names}
-            case ast.ImportFrom(str(name)):
-                found.add(name.split(".")[0])
-            case ast.ImportFrom(None, names):
-                found |= {alias.name for alias in names}
-    return found
-
-
-def test_what_is_pure_imports_nothing_that_is_not():
-    package = Path(fastapi_sse_channels.__file__).parent
-    pure = {"_checks", "_errors", "_events", "_keys", "_log", "_position", "_wire"}
-    allowed = pure | {"pydantic", "pydantic_core", "typing_extensions", *sys.stdlib_module_names}
-
-    for name in pure:
-        assert imports_of(package / f"{name}.py") <= allowed - {"asyncio", "socket", "threading"}
-
-
-def test_brokers_know_nothing_of_what_is_above_them():
-    brokers = Path(fastapi_sse_channels.__file__).parent / "brokers"
-    above = {"_channel", "_manager", "_router", "_session", "_hub", "_feed", "_response", "_stream"}
-
-    for module in brokers.rglob("*.py"):
-        assert not imports_of(module) & (above | {"fastapi", "starlette", "sse_starlette"}), module
 
 
 def test_every_public_object_names_itself_without_failing():

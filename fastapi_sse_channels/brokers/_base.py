@@ -11,8 +11,8 @@ from .._checks import check_unshared
 from .._errors import BrokerClosedError
 
 if TYPE_CHECKING:
-    from .._log import Entry, Gap, Log, Retention
-    from .._position import Position
+    from .._core.log import Entry, Gap, Log, Retention
+    from .._core.position import Position
 
 
 # seconds for which an idempotency key is remembered

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .._checks import check_whole
-from .._log import Log, Retention, new_log
-from .._position import Position, new_epoch, new_nonce
-from .._workers import warn_if_several_workers
+from .._core.log import Log, Retention, new_log
+from .._core.position import Position, new_epoch, new_nonce
 from ._base import IDEMPOTENCY_WINDOW, Broker, History, closed_error, digest, history_of
+from ._workers import warn_if_several_workers
 
 
 class _Idle(NamedTuple):

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 from typing_extensions import TypeForm
 
 from .._checks import check_choice, check_whole
-from .._errors import InvalidEventError, StreamResetError
-from .._events import EventSchema
-from .._parser import (
+from .._core.encoder import EventSchema
+from .._core.parser import (
     DEFAULT_MAX_EVENT_BYTES,
     CommentFrame,
     EventFrame,
@@ -26,6 +25,7 @@ from .._parser import (
     Parser,
     RetryFrame,
 )
+from .._errors import InvalidEventError, StreamResetError
 from ._backoff import backoff, retry_after
 from ._errors import (
     ContentEncodingError,
@@ -37,7 +37,7 @@ from ._errors import (
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 
 if TYPE_CHECKING:
-    from .._log import ResetReason
+    from .._core.log import ResetReason
 
 T = TypeVar("T")
 InvalidPolicy = Literal["raise", "skip"]

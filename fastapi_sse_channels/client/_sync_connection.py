@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import TypeForm
 
-from .._parser import DEFAULT_MAX_EVENT_BYTES
+from .._core.parser import DEFAULT_MAX_EVENT_BYTES
 from ._base import BaseConnection
 from ._httpx import httpx
 from ._request import TRANSIENT, check_permanent

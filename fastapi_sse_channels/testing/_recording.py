@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter
 
-from .._keys import checked_resource_id
+from .._core.keys import checked_resource_id
 from .._publisher import Publisher
 
 if TYPE_CHECKING:

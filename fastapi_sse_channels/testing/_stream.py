@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from typing_extensions import TypeForm
 
+from .._core.encoder import EventSchema
+from .._core.parser import EventFrame, Frame, Parser, RetryFrame
 from .._errors import StreamResetError
-from .._events import EventSchema
-from .._parser import EventFrame, Frame, Parser, RetryFrame
 from ._errors import (
     StreamEndedError,
     StreamTimeoutError,
@@ -27,8 +27,8 @@ from ._waiting import time_limit
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .._log import ResetReason
-    from .._wire import CloseReason
+    from .._core.log import ResetReason
+    from .._core.wire import CloseReason
     from ._exchange import Exchange
 
 T = TypeVar("T")

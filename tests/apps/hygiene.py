@@ -15,9 +15,9 @@ from fastapi_sse_channels import (
     Channel,
     ChannelManager,
     SSEMiddleware,
-    _pinger,
     create_sse_router,
 )
+from fastapi_sse_channels._live import pinger
 
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
 
@@ -27,7 +27,7 @@ class Note(BaseModel):
     text: str
 
 
-_pinger._LONGEST_TURN = float(os.environ.get("LONGEST_TURN", "15"))  # noqa: SLF001
+pinger._LONGEST_TURN = float(os.environ.get("LONGEST_TURN", "15"))  # noqa: SLF001
 
 notes = ChannelManager(
     Note,

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from fastapi_sse_channels import BrokerClosedError, ConfigurationError
-from fastapi_sse_channels._log import Gap, Retention
-from fastapi_sse_channels._position import Position
-from fastapi_sse_channels._wire import data_of, event_body
+from fastapi_sse_channels._core.log import Gap, Retention
+from fastapi_sse_channels._core.position import Position
+from fastapi_sse_channels._core.wire import data_of, event_body
 
 KEEPING = Retention(100, 1_000_000, 300)
 KEY = "note:1:events"

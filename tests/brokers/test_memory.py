@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fastapi_sse_channels import ConfigurationError, MemoryBroker
-from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.log import Retention
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers._base import IDEMPOTENCY_WINDOW
 
 BODY = event_body(b"{}")

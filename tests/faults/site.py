@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from fastapi_sse_channels._keys import KeySpace
+from fastapi_sse_channels._core.keys import KeySpace
 from fastapi_sse_channels.brokers.redis._names import Names
 
 from .clock import cpu_wait

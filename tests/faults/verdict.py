@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastapi_sse_channels._position import Position, parse_event_id
+from fastapi_sse_channels._core.position import Position, parse_event_id
 
 
 class Opened(NamedTuple):

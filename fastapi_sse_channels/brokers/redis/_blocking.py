@@ -20,8 +20,8 @@ from ._names import Names
 from ._scripts import PUBLISH, parse_position, publish_call
 
 if TYPE_CHECKING:
-    from ..._log import Retention
-    from ..._position import Position
+    from ..._core.log import Retention
+    from ..._core.position import Position
 
 
 # Each thread uses one connection; with redis-py's default limit, the hundred and first fails.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._checks import check_choice, check_finite, check_positive, check_whole
+from ..._core.log import Log, Retention
 from ..._errors import BrokerError, BrokerNotStartedError, PublishError
-from ..._log import Log, Retention
 from .._base import Broker, History, closed_error, history_of
 from ._connect import (
     ClusterConnector,
@@ -23,7 +23,7 @@ from ._names import Names
 from ._node import Follow, Node
 
 if TYPE_CHECKING:
-    from ..._position import Position
+    from ..._core.position import Position
 
 
 class RedisBroker(Broker):

@@ -18,8 +18,8 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ..._address import without_password
 from ..._errors import ConfigurationError
+from .._address import without_password
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

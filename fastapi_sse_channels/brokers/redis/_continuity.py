@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..._log import Log, ResetReason, Retention
-from ..._position import NOWHERE, Position
+from ..._core.log import Log, ResetReason, Retention
+from ..._core.position import NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

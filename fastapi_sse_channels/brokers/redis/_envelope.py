@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from ..._position import Position
-from ..._wire import is_event_body
+from ..._core.position import Position
+from ..._core.wire import is_event_body
 
 _EPOCH = re.compile(rb"[A-Za-z0-9]{1,32}")
 _NONCE = re.compile(rb"[A-Za-z0-9]{1,16}")

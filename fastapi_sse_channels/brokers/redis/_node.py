@@ -21,9 +21,9 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..._log import Log, Retention
-from ..._position import NOWHERE, Position
-from ..._wire import event_body
+from ..._core.log import Log, Retention
+from ..._core.position import NOWHERE, Position
+from ..._core.wire import event_body
 from ._continuity import append_next, continues, has_reached, read_log
 from ._counts import SessionCounts
 from ._envelope import Look, NotOursError, Stored, parse_look, parse_message

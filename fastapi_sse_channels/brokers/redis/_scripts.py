@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
-from ..._position import new_epoch, new_nonce, start_of
+from ..._core.position import new_epoch, new_nonce, start_of
 from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..._log import Retention
-    from ..._position import Position
+    from ..._core.log import Retention
+    from ..._core.position import Position
     from ._names import Names
 
 

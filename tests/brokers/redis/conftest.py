@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from fastapi_sse_channels._log import Log, Retention
-from fastapi_sse_channels._position import Position
-from fastapi_sse_channels._wire import data_of, event_body
+from fastapi_sse_channels._core.log import Log, Retention
+from fastapi_sse_channels._core.position import Position
+from fastapi_sse_channels._core.wire import data_of, event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)

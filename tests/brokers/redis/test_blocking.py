@@ -21,7 +21,7 @@ from fastapi_sse_channels import (
     PublishError,
     SyncPublisher,
 )
-from fastapi_sse_channels._wire import data_of
+from fastapi_sse_channels._core.wire import data_of
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 LOG = "sse:log:{note:1:events}"

@@ -19,8 +19,8 @@ from fastapi_sse_channels import (
     ConfigurationError,
     PublishError,
 )
-from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.log import Retention
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
 

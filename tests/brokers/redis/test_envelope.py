@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastapi_sse_channels._position import Position
+from fastapi_sse_channels._core.position import Position
 from fastapi_sse_channels.brokers.redis._envelope import (
     NotOursError,
     Stored,

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from fastapi_sse_channels._log import Gap, Log, Retention
-from fastapi_sse_channels._position import Position
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.log import Gap, Log, Retention
+from fastapi_sse_channels._core.position import Position
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis._continuity import read_log
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._scripts import PIECE_ENTRIES, PUBLISH, publish_call

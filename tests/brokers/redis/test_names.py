@@ -7,7 +7,7 @@ import itertools
 import pytest
 from redis.crc import key_slot
 
-from fastapi_sse_channels._keys import KeySpace
+from fastapi_sse_channels._core.keys import KeySpace
 from fastapi_sse_channels.brokers.redis._names import Names
 
 HOSTILE = ["a", "a:b", "*", "?", "[a]", "{", "}", "{}", "%7B", "\\", "ä", "\r\n", "\0", "a}:x{b"]

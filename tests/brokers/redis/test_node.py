@@ -8,8 +8,8 @@ import time
 import pytest
 
 from fastapi_sse_channels import BrokerError, PublishError
-from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.log import Retention
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, publish_call
 

@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from fastapi_sse_channels import BrokerError, PublishError, SyncPublisher
-from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.log import Retention
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from tests.faults.events import Numbered
 from tests.faults.proxy import Proxy

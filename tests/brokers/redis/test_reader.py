@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import NoPermissionError, RedisError
 
-from fastapi_sse_channels._log import Retention
+from fastapi_sse_channels._core.log import Retention
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._reader import Reader

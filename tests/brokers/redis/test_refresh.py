@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from fastapi_sse_channels import BrokerError
-from fastapi_sse_channels._position import Position
-from fastapi_sse_channels._wire import event_body
+from fastapi_sse_channels._core.position import Position
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, parse_position, publish_call

@@ -10,10 +10,10 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from fastapi_sse_channels import PublishError
+from fastapi_sse_channels._core.log import Gap, Retention
+from fastapi_sse_channels._core.position import Position
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels._errors import BrokerError
-from fastapi_sse_channels._log import Gap, Retention
-from fastapi_sse_channels._position import Position
-from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis._blocking import BlockingStore
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._scripts import COUNT, HISTORY, history_call

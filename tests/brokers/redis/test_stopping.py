@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastapi_sse_channels._log import Retention
+from fastapi_sse_channels._core.log import Retention
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 

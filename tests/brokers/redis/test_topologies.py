@@ -15,9 +15,9 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from fastapi_sse_channels._core.log import Retention
+from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels._errors import BrokerError, PublishError
-from fastapi_sse_channels._log import Retention
-from fastapi_sse_channels._wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 
 RETENTION = Retention(256, 1024 * 1024, 300)

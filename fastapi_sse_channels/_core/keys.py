@@ -1,0 +1,93 @@
+"""From a resource id to the key of its channel.
+
+Each component is percent-encoded before they are joined, so that no two triples share a key and
+no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without encoding).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from .._errors import ConfigurationError, InvalidResourceIdError
+
+MAX_RESOURCE_ID_LENGTH = 255
+
+
+class KeySpace:
+    """The keys of one manager: `<prefix>:<resource id>:<suffix>`, each part encoded."""
+
+    __slots__ = ("_after", "_before", "name")
+
+    def __init__(self, prefix: str, suffix: str) -> None:
+        """Encode both ends once.
+
+        Raises:
+            ConfigurationError: A part is empty, or not encodable as UTF-8.
+        """
+        for argument, value in (("key_prefix", prefix), ("key_suffix", suffix)):
+            if not value:
+                msg = f"{argument} is empty; name what the channels carry, such as 'discussion'"
+                raise ConfigurationError(msg)
+            if (problem := _not_utf8(value)) is not None:
+                msg = f"{argument} {value!r} {problem}"
+                raise ConfigurationError(msg)
+        self._before = _encode(prefix) + ":"
+        self._after = ":" + _encode(suffix)
+        self.name = f"{_encode(prefix)}:*:{_encode(suffix)}"
+
+    def key(self, resource_id: str | int | UUID) -> str:
+        """Return the key of a resource's channel.
+
+        Ids are compared code point by code point: NFC and NFD forms are two resources.
+
+        Raises:
+            InvalidResourceIdError: The id cannot name a channel.
+        """
+        return self._before + _encode(checked_resource_id(resource_id)) + self._after
+
+    def resource_id(self, key: str) -> str:
+        """Return the resource id of a key made here."""
+        return unquote(key[len(self._before) : -len(self._after)], errors="strict")
+
+
+def checked_resource_id(resource_id: str | int | UUID) -> str:
+    """Return the id as text.
+
+    Raises:
+        InvalidResourceIdError: It has another type, is empty, is longer than 255 characters, or
+            is not encodable as UTF-8.
+    """
+    # str() takes anything, such as the None of a row that is not stored yet; nobody listens there
+    if not isinstance(resource_id, str | int | UUID):
+        msg = (
+            f"{resource_id!r} is no resource id; pass the str, int or UUID that names the resource "
+            "in the stream's path"
+        )
+        raise InvalidResourceIdError(msg)
+    text = resource_id if isinstance(resource_id, str) else str(resource_id)
+    if not text:
+        msg = "the resource id is empty; pass the id of the resource whose channel is meant"
+        raise InvalidResourceIdError(msg)
+    if len(text) > MAX_RESOURCE_ID_LENGTH:
+        msg = (
+            f"the resource id has {len(text)} characters, {MAX_RESOURCE_ID_LENGTH} are allowed; "
+            "use a digest of it"
+        )
+        raise InvalidResourceIdError(msg)
+    if (problem := _not_utf8(text)) is not None:
+        msg = f"the resource id {text!r} {problem}"
+        raise InvalidResourceIdError(msg)
+    return text
+
+
+def _encode(component: str) -> str:
+    return quote(component, safe="")
+
+
+def _not_utf8(text: str) -> str | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which UTF-8 cannot carry; decode the input strictly"
+    return None

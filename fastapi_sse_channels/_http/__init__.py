@@ -1,0 +1,1 @@
+"""What FastAPI sees: the router, the response, the lifespan and the middleware."""

@@ -1,0 +1,204 @@
+"""The router factory."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.params import Depends as DependsMarker
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator
+from typing_extensions import TypeAliasType
+
+from .._channel import Channel
+from .._checks import check_callable, check_hook
+from .._errors import ConfigurationError
+from .._live.request import SessionHook
+from .lifespan import sse_lifespan
+from .response import ChannelResponse, StreamHooks
+from .snapshot import SnapshotRoute
+
+if TYPE_CHECKING:
+    from .._manager import ChannelManager
+
+T = TypeVar("T")
+R = TypeVar("R")
+# what FastAPI accepts as a dependency that provides R
+Dependency = Callable[..., R | Awaitable[R] | AsyncIterator[R] | Iterator[R]]
+InitialEvents: TypeAlias = T | Mapping[str, object] | Sequence[T | Mapping[str, object]] | None
+
+_PATH_PARAMETER = re.compile(r"{([^{}:]+)(?::[^{}]*)?}")
+
+
+class EventStreamDocs(JSONResponse):
+    """Documents the route; never instantiated.
+
+    For a response class that it recognizes as a text stream, FastAPI describes the body as
+    `{"type": "string", "oneOf": …}`, which no client generator understands.
+    """
+
+    media_type = "text/event-stream"
+
+
+def create_sse_router(
+    manager: ChannelManager[T],
+    path: str,
+    *,
+    channel: Dependency[Channel[T]] | None = None,
+    initial_event: Dependency[InitialEvents[T]] | None = None,
+    on_connect: SessionHook[T] | None = None,
+    on_disconnect: SessionHook[T] | None = None,
+    dependencies: Sequence[DependsMarker] = (),
+    name: str | None = None,
+    tags: list[str | Enum] | None = None,
+    responses: dict[int | str, dict[str, Any]] | None = None,
+) -> APIRouter:
+    """Make a router with one route that streams a manager's channels.
+
+    Every dependency of the route, with its sub-dependencies, is closed before the first byte, so
+    that an open stream holds no database connection; their errors are ordinary HTTP errors. The
+    router starts the manager with the application.
+
+    Args:
+        manager: The manager whose channels are streamed.
+        path: The route; without `channel`, its single path parameter is the resource id.
+        channel: A dependency that returns the `Channel` to stream, or raises what FastAPI should
+            answer. Raise `HTTPException(204)` for a resource that is closed for good, which tells
+            a browser's `EventSource` to stop.
+        initial_event: A dependency-style callable that returns an event, a list of events or
+            `None`, for streams that do not resume and after a reset. Runs in a dependency scope
+            of its own, at a time from which on no published event can be missed.
+        on_connect: Called with the session once it is counted, before the first byte; `async` or
+            not. An `HTTPException` that it raises is the response.
+        on_disconnect: Called with the session once it is no longer counted, for up to 10 seconds.
+        dependencies: More dependencies of the route, such as authentication.
+        name: The route's name; by default `stream_` and the manager's name in snake case.
+        tags: The route's OpenAPI tags.
+        responses: More OpenAPI responses, by status code.
+
+    Raises:
+        ConfigurationError: The path does not say which parameter is the resource id, or a
+            callable cannot be called as it would be.
+    """
+    for argument, dependency in (("channel", channel), ("initial_event", initial_event)):
+        if dependency is not None:
+            check_callable(argument, dependency)
+    for argument, hook in (("on_connect", on_connect), ("on_disconnect", on_disconnect)):
+        if hook is not None:
+            check_hook(argument, hook)
+    provider = channel or manager.channel_for(_only_parameter(path))
+    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
+    endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
+    lifespan = sse_lifespan(manager)
+    router = APIRouter(lifespan=lifespan)
+    name = name or f"stream_{_snake(manager.name)}"
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        name=name,
+        tags=tags,
+        dependencies=dependencies,
+        summary=f"Stream {manager.name}",
+        description=_description(manager),
+        response_class=EventStreamDocs,
+        response_model=_named(manager),
+        response_description="A stream of server-sent events",
+        responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
+    )
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=["HEAD"],
+        name=name,
+        dependencies=dependencies,
+        include_in_schema=False,
+        response_model=None,
+    )
+    return router
+
+
+def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[..., Any]:
+    async def stream(
+        channel: Channel[T], last_event_id: str | None, last_event_id_query: str | None
+    ) -> ChannelResponse[T]:
+        if not isinstance(channel, Channel):
+            msg = (
+                f"the channel dependency returned {type(channel).__name__}; "
+                "return manager.channel(resource_id)"
+            )
+            raise ConfigurationError(msg)
+        # Mercure's rule: the header wins, for it is newer after a reconnect
+        return ChannelResponse(channel, hooks, last_event_id or last_event_id_query)
+
+    header = Header(alias="Last-Event-ID", description="Where a reconnecting client stands.")
+    query = Query(
+        alias="last_event_id",
+        description="The same for clients that cannot send the header across origins.",
+    )
+    parameters = {
+        "channel": Annotated[Any, Depends(provider)],
+        "last_event_id": Annotated[str | None, header],
+        "last_event_id_query": Annotated[str | None, query],
+    }
+    # the annotations are built here, so they cannot be resolved from this module's strings
+    stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=annotation,
+                default=inspect.Parameter.empty if name == "channel" else None,
+            )
+            for name, annotation in parameters.items()
+        ]
+    )
+    return stream
+
+
+def _only_parameter(path: str) -> str:
+    names = _PATH_PARAMETER.findall(path)
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        msg = (
+            f"{path!r} needs exactly one path parameter to be the resource id (found: {found}); "
+            "pass channel=, a dependency that returns manager.channel(…)"
+        )
+        raise ConfigurationError(msg)
+    return str(names[0])
+
+
+def _named(manager: ChannelManager[Any]) -> Any:
+    """Give the union a name, so that it becomes a component of the OpenAPI document."""
+    declared: Any = manager.schema.event_type
+    if manager.schema.name is not None:
+        return declared
+    if isinstance(declared, type):
+        # otherwise pydantic puts the name into the model's own schema, and from then on takes a
+        # model that refers to itself for a circular reference
+        declared = Annotated[declared, AfterValidator(_unchanged)]
+    alias: Any = TypeAliasType
+    return alias(manager.name, declared)
+
+
+def _unchanged(event: object) -> object:
+    return event
+
+
+def _description(manager: ChannelManager[Any]) -> str:
+    names = "\n".join(f"- `{name}`" for name in manager.schema.names)
+    return (
+        "Server-sent events; the `data` of each is one of the documented objects, told apart by "
+        f"`{manager.schema.discriminator}`:\n\n{names}\n\n"
+        "The stream begins with a `stream-open` event; `stream-reset` says that events were "
+        "missed, `stream-close` that the server ends the stream. Try it with `curl -N`: a stream "
+        "does not end by itself, so the form below shows nothing."
+    )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,1 @@
+"""What runs on one event loop: followed channels, open streams, and their shutdown."""

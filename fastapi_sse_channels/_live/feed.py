@@ -1,0 +1,261 @@
+"""What one process holds of one channel: its log, and the readers that follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from .._core.position import Position, parse_event_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from .._core.log import Log, ResetReason
+
+
+# a few events are appended without a pause, however short the history is
+_ALWAYS_FITS = 8
+# seconds; what is left of a wait may be too little for the clock to tell
+_SHORTEST_WAIT = 1e-4
+
+
+class Reader(Protocol):
+    """A cursor into a feed's log."""
+
+    @property
+    def offset(self) -> int:
+        """The offset of the last entry taken."""
+        ...
+
+    @property
+    def stuck_since(self) -> float | None:
+        """When it last took something, by the event loop's time; `None` if it takes all it gets."""
+        ...
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether it has not begun to take what is published."""
+        ...
+
+    def flush(self, now: float) -> Coroutine[object, object, None] | None:
+        """Take what the log holds beyond the cursor.
+
+        Returns:
+            What is left to await, where it could not be done at once.
+        """
+        ...
+
+
+class Start(NamedTuple):
+    """Where a reader begins.
+
+    Attributes:
+        position: Its cursor.
+        resumed: Whether it continues after the client's last event id.
+        reset: Why it does not, although the client had one.
+    """
+
+    position: Position
+    resumed: bool
+    reset: ResetReason | None
+
+
+class Feed:
+    """The log of one followed channel with its readers."""
+
+    __slots__ = (
+        "_courtesy",
+        "_mark_dirty",
+        "_progress",
+        "_safe_offset",
+        "_shown_offset",
+        "dirty",
+        "key",
+        "log",
+        "readers",
+        "ready",
+        "session_count",
+        "users",
+    )
+
+    log: Log
+
+    def __init__(self, key: str, mark_dirty: Callable[[Feed], None], *, patience: float) -> None:
+        """Create a feed; the hub sets `log` once the broker follows the channel.
+
+        Args:
+            key: The channel.
+            mark_dirty: Has the readers flushed soon.
+            patience: Seconds for which one publish waits for readers, at most.
+        """
+        self.key = key
+        self.users = 0
+        self.ready: asyncio.Task[None] | None = None
+        self.readers: dict[Reader, None] = {}
+        self.session_count = 0
+        self.dirty = False
+        self._mark_dirty = mark_dirty
+        self._courtesy = Courtesy(patience)
+        self._progress: asyncio.Future[None] | None = None
+        self._safe_offset = 0
+        self._shown_offset = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the broker follows the channel already."""
+        ready = self.ready
+        return (
+            ready is not None
+            and ready.done()
+            and not ready.cancelled()
+            and ready.exception() is None
+        )
+
+    def notify(self) -> bool:
+        """Have the readers look at the log; called by the broker after each change.
+
+        Returns:
+            Whether the broker should let the event loop run before it appends more: the entries
+            that readers were not shown yet are about to push all others out of the log.
+        """
+        self._mark_dirty(self)
+        unshown = self.log.top.offset - self._shown_offset
+        return unshown > max(_ALWAYS_FITS, self._shown_offset - self.log.floor.offset)
+
+    def shown(self) -> None:
+        """Let publishing go on; called by the fan-out once every reader has looked at the log."""
+        self._shown_offset = self.log.top.offset
+        self.progressed()
+
+    def start(self, last_event_id: str | None) -> Start:
+        """Decide where a new reader begins."""
+        # nothing is published on a quiet channel that would drop what is too old
+        self.log.expire(self.log.clock())
+        top = self.log.top
+        if not last_event_id:
+            return Start(top, resumed=False, reset=None)
+        resume = parse_event_id(last_event_id)
+        if resume is None:
+            return Start(top, resumed=False, reset="epoch")
+        gap = self.log.gap(resume.position)
+        if gap is not None:
+            return Start(top, resumed=False, reset=gap.reason)
+        if resume.awaits_initial:
+            return Start(top, resumed=False, reset=None)
+        return Start(resume.position, resumed=True, reset=None)
+
+    def may_be_behind(self, last_event_id: str | None) -> bool:
+        """Whether this log may lack what the client knows of a process that is ahead."""
+        resume = parse_event_id(last_event_id) if last_event_id else None
+        gap = None if resume is None else self.log.gap(resume.position)
+        return gap is not None and gap.reason in {"ahead", "epoch"}
+
+    def place(self, reader: Reader) -> None:
+        """Register a reader that is new, or whose cursor was set anew."""
+        self.readers[reader] = None
+        self._safe_offset = min(self._safe_offset, reader.offset)
+
+    def discard(self, reader: Reader) -> None:
+        """Forget a reader."""
+        self.readers.pop(reader, None)
+        self.progressed()
+
+    def progressed(self) -> None:
+        """Tell waiting publishers that a reader moved or left."""
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
+
+    async def make_room(self, nbytes: int) -> None:
+        """Wait until an event of `nbytes` overruns no reader that keeps up; see `Courtesy`.
+
+        Args:
+            nbytes: Length of the event's frame.
+        """
+        waited = 0.0
+        # one scan of the readers is enough for about as many publishes as the log has room for
+        while self.log.floor_after(nbytes) > self._safe_offset:
+            now = asyncio.get_running_loop().time()
+            holder = self._holder(now)
+            self._safe_offset = self.log.top.offset if holder is None else holder.offset
+            left = self._courtesy.patience - waited
+            has_room = self.log.floor_after(nbytes) <= self._safe_offset
+            if holder is None or has_room or left < _SHORTEST_WAIT:
+                return
+            waited += await self._wait_for(holder, now, min(left, self._courtesy.step))
+
+    def _holder(self, now: float) -> Reader | None:
+        """Find the reader that stands lowest among those that publishing waits for."""
+        holder = None
+        courtesy = self._courtesy.limits(now)
+        for reader in self.readers:
+            if holder is not None and reader.offset >= holder.offset:
+                continue
+            since = reader.stuck_since
+            if since is None or now - since < courtesy[reader.is_guest]:
+                holder = reader
+        return holder
+
+    async def _wait_for(self, holder: Reader, now: float, seconds: float) -> float:
+        """Wait until a reader moves, or look again after `seconds`, for it may have turned slow.
+
+        Returns:
+            How many seconds were waited for the reader, not for the event loop.
+        """
+        offset, is_stuck = holder.offset, holder.stuck_since is not None
+        await self._next_progress(seconds)
+        if not is_stuck:
+            # it is handed what there is as soon as the loop comes to that
+            return 0.0
+        ended = min(asyncio.get_running_loop().time(), now + seconds)
+        is_reading = holder in self.readers and holder.offset > offset and not holder.is_guest
+        if not is_reading:
+            self._courtesy.spend(now, ended)
+        return ended - now
+
+    async def _next_progress(self, seconds: float) -> None:
+        if self._progress is None or self._progress.done():
+            self._progress = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._progress], timeout=seconds)
+
+
+class Courtesy:
+    """How long the publishers of a channel wait for readers that they cannot hurry. Pure.
+
+    A reader that goes on reading is waited for as long as that takes. For all others there is a
+    budget: one publish waits `patience` at most, and all together a tenth of the time. Guests, who
+    are opening their stream or have not asked for an event yet, get a twentieth of that each, and
+    leave half of the budget to the others.
+
+    Attributes:
+        patience: Seconds.
+        step: Seconds after which to look again.
+    """
+
+    __slots__ = ("_spent", "_spent_at", "patience", "step")
+
+    SHARE_OF_TIME = 0.1
+    SHARE_OF_GUEST = 0.05
+
+    def __init__(self, patience: float) -> None:
+        """Start with the whole budget."""
+        self.patience = patience
+        self.step = patience * self.SHARE_OF_GUEST
+        self._spent = 0.0
+        self._spent_at = 0.0
+
+    def limits(self, now: float) -> tuple[float, float]:
+        """Return for how many seconds a stuck reader is waited for: one that reads; a guest."""
+        left = self.patience - self._spent_by(now)
+        return (
+            self.patience if left > 0 else 0.0,
+            self.step if left > self.patience / 2 else 0.0,
+        )
+
+    def spend(self, began: float, ended: float) -> None:
+        """Count a wait; waits at the same time count once."""
+        spent = self._spent_by(ended) + max(0.0, ended - max(began, self._spent_at))
+        self._spent, self._spent_at = spent, max(ended, self._spent_at)
+
+    def _spent_by(self, now: float) -> float:
+        paid_back = max(0.0, now - self._spent_at) * self.SHARE_OF_TIME
+        return max(0.0, self._spent - paid_back)

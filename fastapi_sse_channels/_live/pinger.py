@@ -1,0 +1,94 @@
+"""Keeps idle streams from looking dead, and finds those whose client has left unnoticed."""
+
+from __future__ import annotations
+
+import math
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from .._servers.transport import left_by_peer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from .fanout import Fanout
+    from .stream import Session
+
+_SLOTS = 16
+# seconds after which every stream is looked at, however rare its pings are
+_LONGEST_TURN = 15.0
+
+
+class Pinger:
+    """One timer for all sessions.
+
+    A wheel of slots: a session waits in the slot in which its ping is due. If something was sent
+    to it since, it moves on to a later slot instead. Pings are late by one slot at most.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, interval: float | None, fanout: Fanout
+    ) -> None:
+        """Create an idle pinger.
+
+        Args:
+            loop: Where it runs.
+            interval: Seconds of silence before a ping, or `None` for no pings.
+            fanout: Sends the pings.
+        """
+        self._loop = loop
+        self._interval = math.inf if interval is None else interval
+        self._fanout = fanout
+        self._slots: list[dict[Session[Any], None]] = [{} for _ in range(_SLOTS)]
+        self._tick_length = min(self._interval, _LONGEST_TURN) / (_SLOTS - 1)
+        self._current = 0
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, session: Session[Any]) -> None:
+        """Keep a session's connection from looking idle until it ends."""
+        self._place(session, _SLOTS - 1)
+        if self._timer is None:
+            # else the context of the first stream's request is kept for as long as there are pings
+            self._timer = self._loop.call_later(self._tick_length, self._tick, context=Context())
+
+    def discard(self, session: Session[Any]) -> None:
+        """Stop pinging a session."""
+        if self._slots[session.ping_slot].pop(session, self) is None:
+            self._count -= 1
+            if not self._count and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _place(self, session: Session[Any], slots_ahead: int) -> None:
+        session.ping_slot = (self._current + slots_ahead) % _SLOTS
+        self._slots[session.ping_slot][session] = None
+        self._count += 1
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(self._tick_length, self._tick)
+        self._current = (self._current + 1) % _SLOTS
+        slot, self._slots[self._current] = self._slots[self._current], {}
+        self._count -= len(slot)
+        _end_left(slot)
+        now = self._loop.time()
+        for session in slot:
+            remaining = session.written_at + self._interval - now
+            if remaining < self._tick_length / 2:
+                session.ping()
+                self._fanout.mark_reader(session)
+                remaining = self._interval
+            slots_ahead = min(remaining / self._tick_length + 0.5, _SLOTS - 1)
+            self._place(session, int(slots_ahead))
+
+
+def _end_left(sessions: Iterable[Session[Any]]) -> None:
+    """End the streams of clients that have left.
+
+    A server that gets a second request on a stream's connection stops reading, or tells only that
+    request that the client has left (uvicorn 0.54 does both).
+    """
+    connections = {c: session for session in sessions if (c := session.connection) is not None}
+    for connection in left_by_peer(connections):
+        connections[connection].drop()

@@ -1,0 +1,1 @@
+"""What reaches into the private parts of ASGI servers, behind guards that tests watch."""

@@ -1,0 +1,107 @@
+"""One resource, one key; never two resources."""
+
+from __future__ import annotations
+
+import unicodedata
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastapi_sse_channels import ConfigurationError, InvalidResourceIdError
+from fastapi_sse_channels._core.keys import KeySpace
+
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+HOSTILE = [
+    ":",
+    "a:b",
+    "*",
+    "?",
+    "[a]",
+    "\\",
+    "%",
+    "%2F",
+    "%253A",
+    "/",
+    "..",
+    "\r\n",
+    "\0",
+    "\u2028",
+    " ",
+    unicodedata.normalize("NFC", "e\u0301"),
+    unicodedata.normalize("NFD", "\xe9"),
+    "A",
+    "a",
+    "x" * 255,
+]
+
+
+def test_key_joins_the_encoded_components():
+    assert KeySpace("discussion", "comments").key("a:b") == "discussion:a%3Ab:comments"
+
+
+@pytest.mark.parametrize("resource_id", HOSTILE)
+def test_hostile_id_survives_and_needs_no_escaping_in_a_key(resource_id):
+    keys = KeySpace("note", "events")
+    key = keys.key(resource_id)
+
+    assert keys.resource_id(key) == resource_id
+    assert key.count(":") == 2
+    assert key.isascii()
+    assert not set("*?[]\\ \r\n\0") & set(key)
+
+
+def test_hostile_ids_have_keys_of_their_own():
+    assert len({KeySpace("note", "events").key(resource_id) for resource_id in HOSTILE}) == len(
+        HOSTILE
+    )
+
+
+@given(st.tuples(text, text, text), st.tuples(text, text, text))
+def test_two_triples_never_share_a_key(first, second):
+    keys = [KeySpace(prefix, suffix).key(middle) for prefix, middle, suffix in (first, second)]
+
+    assert (keys[0] == keys[1]) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "expected"),
+    [(42, "note:42:events"), (UUID(int=1), f"note:{UUID(int=1)}:events")],
+)
+def test_ids_that_are_no_text_are_written_as_text(resource_id, expected):
+    assert KeySpace("note", "events").key(resource_id) == expected
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "message"),
+    [
+        ("", "the resource id is empty"),
+        ("x" * 256, "has 256 characters, 255 are allowed; use a digest of it"),
+        ("x" * 60_000, "has 60000 characters"),
+        ("\ud800", "lone surrogate"),
+    ],
+)
+def test_id_that_cannot_name_a_channel_is_refused(resource_id, message):
+    with pytest.raises(InvalidResourceIdError, match=message):
+        KeySpace("note", "events").key(resource_id)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "message"),
+    [("", "x", "key_prefix is empty"), ("x", "", "key_suffix is empty"), ("\ud800", "x", "prefix")],
+)
+def test_key_part_that_cannot_work_is_refused(prefix, suffix, message):
+    with pytest.raises(ConfigurationError, match=message):
+        KeySpace(prefix, suffix)
+
+
+def test_name_covers_exactly_the_keys():
+    assert KeySpace("a:b", "c").name == "a%3Ab:*:c"
+
+
+# their texts would be ids of their own, whose events no stream of the resource hears
+@pytest.mark.parametrize("resource_id", [None, 1.0, b"1", ("a", "b"), object()])
+def test_what_is_no_id_is_refused(resource_id):
+    with pytest.raises(InvalidResourceIdError, match="is no resource id; pass the str, int or"):
+        KeySpace("note", "events").key(resource_id)

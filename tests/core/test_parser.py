@@ -1,0 +1,286 @@
+"""The parser, against the standard's own vectors and against our encoder."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastapi_sse_channels._core import wire
+from fastapi_sse_channels._core.parser import (
+    CommentFrame,
+    EventFrame,
+    IdFrame,
+    OversizeFrame,
+    Parser,
+    RetryFrame,
+)
+
+VECTORS = json.loads(
+    (Path(__file__).parents[2] / "client/test/wpt-vectors.json").read_text(encoding="utf-8")
+)
+quickly = settings(max_examples=200, deadline=None)
+
+
+def parse(chunks):
+    parser = Parser()
+    return [frame for chunk in chunks for frame in parser.feed(chunk)]
+
+
+def bytes_of(vector):
+    return base64.b64decode(vector["base64"]) if "base64" in vector else vector["input"].encode()
+
+
+def split(body, size):
+    chunks, at = [], 0
+    while at < len(body):
+        end = at + size()
+        chunks.append(body[at:end])
+        at = end
+    return chunks
+
+
+def check(vector, chunks):
+    frames = parse(chunks)
+    events = [
+        {"event": frame.name, "data": frame.data, "id": frame.event_id}
+        for frame in frames
+        if isinstance(frame, EventFrame)
+    ]
+    retries = [frame.milliseconds for frame in frames if isinstance(frame, RetryFrame)]
+    ids = [frame.event_id for frame in frames if isinstance(frame, EventFrame | IdFrame)]
+    assert events == vector["events"]
+    assert (retries[-1] if retries else None) == vector.get("retry")
+    if "last_event_id" in vector:
+        assert ["", *ids][-1] == vector["last_event_id"]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+class TestVectors:
+    def test_is_read_in_one_piece(self, vector):
+        check(vector, [bytes_of(vector)])
+
+    def test_is_read_byte_by_byte(self, vector):
+        check(vector, split(bytes_of(vector), lambda: 1))
+
+    def test_is_read_however_it_is_split(self, vector):
+        draw = random.Random(vector["name"])
+        for _ in range(50):
+            check(vector, split(bytes_of(vector), lambda: draw.randrange(12)))
+
+
+def test_vectors_cover_every_format_file_of_the_web_platform_tests():
+    """All of upstream's `eventsource/format-*` but those about content types, and two more."""
+    files = {vector["name"].split(",")[0] for vector in VECTORS if vector["origin"] == "wpt"}
+
+    assert files == {
+        "event-data",
+        "eventsource-onmessage",
+        "format-bom",
+        "format-bom-2",
+        "format-comments",
+        "format-data-before-final-empty-line",
+        "format-field-data",
+        "format-field-event",
+        "format-field-event-empty",
+        "format-field-id",
+        "format-field-id-3",
+        "format-field-id-null",
+        "format-field-parsing",
+        "format-field-retry",
+        "format-field-retry-bogus",
+        "format-field-retry-empty",
+        "format-field-unknown",
+        "format-leading-space",
+        "format-newlines",
+        "format-null-character",
+        "format-utf-8",
+    }
+
+
+class TestFrames:
+    def test_event_at_a_lone_cr_does_not_wait_for_what_may_follow(self):
+        assert parse([b"data:x\r\r"]) == [EventFrame("message", "x", "")]
+
+    def test_lf_of_a_split_crlf_ends_no_second_line(self):
+        assert parse([b"data:x\r", b"\n", b"\r", b"", b"\ndata:y\r\n\r", b"\n"]) == [
+            EventFrame("message", "x", ""),
+            EventFrame("message", "y", ""),
+        ]
+
+    def test_ids_comments_and_retries_are_frames_of_their_own(self):
+        body = b": ping\n:\n\nid: a\n\nid: a\n\nretry: 20\n\n"
+
+        assert parse([body]) == [CommentFrame(), CommentFrame(), IdFrame("a"), RetryFrame(20)]
+
+    def test_id_of_an_earlier_body_stays_in_force(self):
+        assert Parser("a").feed(b"data:x\n\n") == [EventFrame("message", "x", "a")]
+
+    def test_unfinished_event_is_none(self):
+        assert parse([b"data:x\n\nid:b\ndata:cut"]) == [EventFrame("message", "x", "")]
+
+    @pytest.mark.parametrize("value", ["٣", "²", "+1", "1" * 5000, "0x1"])
+    def test_retry_is_ascii_digits_of_a_sane_number(self, value):
+        assert parse([f"retry: {value}\n\n".encode()]) == []
+
+    def test_byte_order_mark_split_over_chunks_is_dropped_once(self):
+        body = b"\xef\xbb\xbf\xef\xbb\xbfdata:x\n\ndata:y\n\n"
+
+        assert parse(split(body, lambda: 1)) == [EventFrame("message", "y", "")]
+
+
+def limited(*chunks, limit=2000):
+    parser = Parser(max_event_bytes=limit)
+    return [frame for chunk in chunks for frame in parser.feed(chunk)]
+
+
+class TestLimits:
+    after = b"id: b\ndata: y\n\n"
+    next_event = EventFrame("message", "y", "b")
+
+    def test_event_of_the_limit_is_read_with_its_other_fields(self):
+        data = "x" * 2000
+
+        assert limited(f"id: {'a' * 512}\nevent: e\ndata: {data}\n\n".encode()) == [
+            EventFrame("e", data, "a" * 512)
+        ]
+
+    @pytest.mark.parametrize(
+        "large",
+        [
+            b"data: " + b"x" * 4000,
+            b"\n".join([b"data: xxxxxxx"] * 500),
+            b"\n".join([b"data"] * 4000),
+            b"data: x\nevent: " + b"e" * 4000,
+            b"x" * 4000,
+        ],
+        ids=["line", "lines", "empty lines", "name", "unknown field"],
+    )
+    def test_larger_event_is_skipped_and_what_follows_is_read(self, large):
+        body = b"id: a\n" + large + b"\ndata: the rest\n\n" + self.after
+
+        assert limited(body) == [OversizeFrame("a"), self.next_event]
+
+    def test_skipping_shows_before_the_event_ends(self):
+        assert limited(b"id: a\ndata: ", *[b"x" * 1000] * 9) == [OversizeFrame("a")]
+
+    def test_id_after_what_was_skipped_is_taken(self):
+        body = b"data: " + b"x" * 4000 + b"\nid: a\n\n" + self.after
+
+        assert limited(body) == [OversizeFrame(""), IdFrame("a"), self.next_event]
+
+    def test_long_comment_is_no_part_of_an_event(self):
+        body = b"id: b\ndata: y\n:" + b"x" * 4000 + b"\n\n"
+
+        assert limited(body) == [self.next_event]
+
+    def test_endless_line_is_not_kept(self):
+        parser = Parser(max_event_bytes=1_000_000)
+        chunk = b"x" * 65_536
+        tracemalloc.start()
+        try:
+            parser.feed(b"data: ")
+            for _ in range(1000):
+                parser.feed(chunk)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 4_000_000
+
+    def test_memory_of_an_event_is_that_of_its_bytes(self):
+        parser = Parser(max_event_bytes=300_000)
+        chunk = b"data:xy\n" * 1000
+        tracemalloc.start()
+        try:
+            for _ in range(90):
+                assert parser.feed(chunk) == []
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 900_000
+
+    @pytest.mark.parametrize(
+        "event_id", ["a" * 513, "a\0b", "a\x0bb", "\x01", "a\x7f", "\x1b[31m"], ids=ascii
+    )
+    def test_id_that_no_request_can_send_is_ignored(self, event_id):
+        body = f"id: a\n\nid: {event_id}\ndata: x\n\n".encode()
+
+        assert parse([body]) == [IdFrame("a"), EventFrame("message", "x", "a")]
+
+
+# every byte that has a meaning, and some that have none
+fragments = st.lists(
+    st.sampled_from([b"data", b"id", b"event", b"retry", b":", b" ", b"\r", b"\n", b"\0", b"7"])
+    | st.binary(max_size=3)
+    | st.just(b"\xef\xbb\xbf"),
+    max_size=40,
+)
+
+
+class TestProperties:
+    @quickly
+    @given(fragments)
+    def test_where_a_body_is_cut_changes_nothing(self, parts):
+        assert parse(parts) == parse([b"".join(parts)]) == parse(split(b"".join(parts), lambda: 1))
+
+    @quickly
+    @given(st.lists(st.sampled_from([b"data:x", b"id:a", b":", b"\n", b"x" * 500]), max_size=40))
+    def test_where_a_body_that_is_too_large_is_cut_changes_nothing(self, parts):
+        assert limited(*parts) == limited(b"".join(parts))
+
+    @quickly
+    @given(
+        st.lists(
+            st.tuples(
+                st.from_regex(r"\A[A-Za-z0-9._~-]{1,20}\Z"),
+                st.none() | st.text(min_size=1).filter(lambda name: not wire.name_problem(name)),
+                st.dictionaries(st.text(), st.text() | st.integers(), max_size=3),
+            ),
+            max_size=5,
+        ),
+        st.integers(1, 50),
+    )
+    def test_what_the_encoder_writes_is_read_back(self, events, size):
+        body = b"".join(
+            wire.frame(event_id, wire.event_body(encoded(content), name)) + wire.PING
+            for event_id, name, content in events
+        )
+
+        frames = [f for f in parse(split(body, lambda: size)) if isinstance(f, EventFrame)]
+
+        assert [(f.event_id, f.name, json.loads(f.data)) for f in frames] == [
+            (event_id, name or "message", content) for event_id, name, content in events
+        ]
+
+    @quickly
+    @given(st.booleans(), st.none() | st.integers(1, 60), st.integers(0, 10**9))
+    def test_control_frames_are_read_back(self, resumed, ping_interval, retry):
+        body = (
+            wire.stream_open("a.1", resumed=resumed, ping_interval=ping_interval, retry=retry)
+            + wire.stream_reset("a.2", "slow")
+            + wire.stream_close("ended", reconnect=resumed, retry=retry)
+        )
+
+        opened, reset, closed = (f for f in parse([body]) if isinstance(f, EventFrame))
+
+        assert (opened.name, opened.event_id) == ("stream-open", "a.1")
+        assert json.loads(opened.data) == {
+            "protocol": 1,
+            "resumed": resumed,
+            "ping_interval": ping_interval,
+        }
+        assert (reset.name, reset.event_id) == ("stream-reset", "a.2")
+        assert (closed.name, closed.event_id) == ("stream-close", "a.2")
+        assert RetryFrame(retry) in parse([body])
+
+
+def encoded(content):
+    return json.dumps(content, ensure_ascii=False).encode()

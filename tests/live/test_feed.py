@@ -1,0 +1,358 @@
+"""Where a reader begins, and when publishing waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fastapi_sse_channels._core.log import Retention, new_log
+from fastapi_sse_channels._core.position import awaiting_initial
+from fastapi_sse_channels._live.feed import Courtesy, Feed
+
+FRAME = len(b"id: epoch.1.n\ndata: x\n\n")
+
+
+class Reader:
+    def __init__(self, offset, *, stuck_since=None, is_guest=False):
+        self.offset = offset
+        self.stuck_since = stuck_since
+        self.is_guest = is_guest
+
+    def flush(self, _now):
+        return None
+
+
+@pytest.fixture
+def feed():
+    feed = Feed("key", lambda _feed: None, patience=100)
+    feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+    return feed
+
+
+def publish(feed, count):
+    return [feed.log.append(b"data: x\n\n", "n", 0) for _ in range(count)]
+
+
+class TestStart:
+    @pytest.mark.parametrize("last_event_id", [None, ""])
+    def test_client_without_an_id_begins_at_the_top(self, feed, last_event_id):
+        *_, top = publish(feed, 3)
+
+        assert feed.start(last_event_id) == (top, False, None)
+
+    def test_client_with_a_known_id_resumes_after_it(self, feed):
+        first, *_ = publish(feed, 3)
+
+        assert feed.start(first.event_id) == (first, True, None)
+
+    def test_client_whose_initial_event_is_to_come_begins_at_the_top(self, feed):
+        first, *_, top = publish(feed, 3)
+
+        assert feed.start(awaiting_initial(first.event_id)) == (top, False, None)
+
+    def test_client_whose_initial_event_is_to_come_is_reset_where_there_is_a_gap(self, feed):
+        first, *_, top = publish(feed, 10)
+
+        assert feed.start(awaiting_initial(first.event_id)) == (top, False, "trimmed")
+
+    @pytest.mark.parametrize(
+        ("last_event_id", "reason"),
+        [("?", "epoch"), ("other.1.n", "epoch"), ("epoch.99.n", "ahead"), ("epoch.1.n", "trimmed")],
+    )
+    def test_client_that_cannot_go_on_is_reset_to_the_top(self, feed, last_event_id, reason):
+        *_, top = publish(feed, 10)
+
+        assert feed.start(last_event_id) == (top, False, reason)
+
+    def test_what_is_too_old_is_not_replayed_on_a_quiet_channel(self, feed):
+        now = 0.0
+        feed.log = new_log(Retention(5, 10**9, ttl=10), "epoch", clock=lambda: now)
+        first, _, top = publish(feed, 3)
+        now = 11.0
+
+        assert feed.start(first.event_id) == (top, False, "expired")
+        assert feed.start(top.event_id) == (top, True, None)
+
+    def test_empty_log_has_a_position_to_resume_from(self, feed):
+        start = feed.start(None)
+        publish(feed, 2)
+
+        assert feed.start(start.position.event_id) == (start.position, True, None)
+
+
+class TestBeingBehind:
+    @pytest.mark.parametrize(
+        ("last_event_id", "may_be_behind"),
+        [
+            ("epoch.99.n", True),
+            (awaiting_initial("epoch.99.n"), True),
+            ("other.1.n", True),
+            ("epoch.9.m", True),
+            ("epoch.9.n", False),
+            ("epoch.1.n", False),
+            ("epoch.99.n.", False),
+            ("?", False),
+            ("", False),
+            (None, False),
+        ],
+    )
+    def test_is_possible_where_another_log_may_know_the_position(
+        self, feed, last_event_id, may_be_behind
+    ):
+        publish(feed, 10)
+
+        assert feed.may_be_behind(last_event_id) is may_be_behind
+
+
+class TestNotify:
+    @pytest.fixture
+    def feed(self, feed):
+        feed.log = new_log(Retention(100, 10**9, 10**9), "epoch")
+        return feed
+
+    def test_a_few_new_entries_need_no_pause(self, feed):
+        publish(feed, 8)
+        assert not feed.notify()
+        publish(feed, 1)
+        assert feed.notify()
+
+    def test_entries_that_were_shown_need_none(self, feed):
+        publish(feed, 9)
+        feed.shown()
+
+        assert not feed.notify()
+
+    def test_new_entries_may_be_as_many_as_are_held_of_those_shown(self, feed):
+        publish(feed, 50)
+        feed.shown()
+        publish(feed, 50)
+        assert not feed.notify()
+        publish(feed, 1)
+        assert feed.notify()
+
+    def test_feed_is_marked_at_every_change(self):
+        marked: list[Feed] = []
+        feed = Feed("key", marked.append, patience=100)
+        feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+        feed.notify()
+
+        assert marked == [feed]
+
+
+class TestMakeRoom:
+    @pytest.fixture
+    def feed(self):
+        """Make a feed whose publishers wait for so long."""
+
+        def feed(*, patience=100.0):
+            feed = Feed("key", lambda _feed: None, patience=patience)
+            feed.log = new_log(Retention(5, 10**9, 10**9), "epoch")
+            return feed
+
+        return feed
+
+    @pytest.fixture
+    def overrun(self, feed):
+        """Place a reader that the next event would overrun."""
+
+        def overrun(*, patience=100.0, **state):
+            crowded = feed(patience=patience)
+            reader = Reader(0, **state)
+            crowded.place(reader)
+            publish(crowded, 5)
+            return crowded, reader
+
+        return overrun
+
+    async def wait_for_room(self, feed):
+        """Begin to wait."""
+        waiting = asyncio.ensure_future(feed.make_room(FRAME))
+        for _ in range(2):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        return waiting
+
+    async def test_nobody_is_waited_for_where_there_is_room(self, feed):
+        roomy = feed()
+        roomy.place(Reader(0))
+        publish(roomy, 4)
+
+        async with asyncio.timeout(5):
+            await roomy.make_room(FRAME)
+
+    async def test_nobody_is_waited_for_without_readers(self, feed):
+        empty = feed()
+        publish(empty, 20)
+
+        async with asyncio.timeout(5):
+            await empty.make_room(FRAME)
+
+    async def test_reader_that_comes_later_with_an_older_position_is_waited_for(self, feed):
+        crowded = feed()
+        crowded.place(Reader(5))
+        publish(crowded, 5)
+        await crowded.make_room(FRAME)
+        crowded.place(Reader(0))
+
+        waiting = await self.wait_for_room(crowded)
+
+        waiting.cancel()
+
+    async def test_reader_at_the_edge_is_waited_for_until_it_moves(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
+
+        reader.offset = 1
+        feed.progressed()
+
+        async with asyncio.timeout(5):
+            await waiting
+
+    async def test_publisher_goes_on_once_every_reader_was_shown_the_log(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
+
+        reader.offset = 5
+        feed.shown()
+
+        async with asyncio.timeout(5):
+            await waiting
+
+    async def test_reader_that_leaves_is_no_longer_waited_for(self, overrun):
+        feed, reader = overrun()
+        waiting = await self.wait_for_room(feed)
+
+        feed.discard(reader)
+
+        async with asyncio.timeout(5):
+            await waiting
+
+    @pytest.mark.parametrize("is_guest", [False, True])
+    async def test_reader_that_has_been_stuck_for_long_is_not_waited_for(self, overrun, is_guest):
+        long_ago = asyncio.get_running_loop().time() - 101
+        feed, _ = overrun(stuck_since=long_ago, is_guest=is_guest)
+
+        async with asyncio.timeout(5):
+            await feed.make_room(FRAME)
+
+    async def test_guest_is_waited_for_a_twentieth_of_the_time_that_others_are(self, overrun):
+        lately = asyncio.get_running_loop().time() - 6
+        feed, _ = overrun(stuck_since=lately, is_guest=True)
+        async with asyncio.timeout(5):
+            await feed.make_room(FRAME)
+
+        feed, _ = overrun(stuck_since=lately, is_guest=False)
+        waiting = await self.wait_for_room(feed)
+        waiting.cancel()
+
+    async def test_reader_that_turns_slow_is_noticed_without_progress(self, overrun):
+        feed, reader = overrun(patience=0.1)
+        waiting = await self.wait_for_room(feed)
+        reader.stuck_since = 0.0
+
+        async with asyncio.timeout(5):
+            await waiting
+
+    async def test_one_publish_waits_no_longer_than_its_patience_whoever_takes_turns(self, overrun):
+        feed, reader = overrun(patience=0.2, stuck_since=asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        publishing = asyncio.ensure_future(feed.make_room(FRAME))
+        began = loop.time()
+
+        async with asyncio.timeout(5):
+            while not publishing.done():
+                feed.discard(reader)
+                reader = Reader(0, stuck_since=loop.time())
+                feed.place(reader)
+                await asyncio.sleep(0)
+
+        assert loop.time() - began >= 0.1
+
+    async def test_readers_that_take_turns_hold_publishers_for_a_tenth_of_the_time(self, overrun):
+        feed, reader = overrun(patience=0.1)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waited = 0.0
+        while (elapsed := loop.time() - began) < 0.5:
+            feed.discard(reader)
+            reader = Reader(0, stuck_since=loop.time(), is_guest=True)
+            feed.place(reader)
+            before = loop.time()
+            await feed.make_room(FRAME)
+            # one look takes 5 ms, of which a machine whose CPU is taken away makes more
+            waited += 0.005 * (loop.time() - before > 0.004)
+            await asyncio.sleep(0)
+
+        # half of the budget is there at the start, and without one it is all of the time
+        assert waited <= 0.05 + 0.3 * elapsed
+
+    async def test_reader_that_goes_on_reading_is_waited_for_beyond_the_budget(self, overrun):
+        feed, reader = overrun(patience=0.02, stuck_since=0.0)
+        loop = asyncio.get_running_loop()
+        waits = 0
+        async with asyncio.timeout(5):
+            while waits < 100:
+                publish(feed, 5)
+                reader.offset = feed.log.floor.offset
+                reader.stuck_since = loop.time()
+                waiting = await self.wait_for_room(feed)
+                reader.offset = feed.log.top.offset
+                feed.progressed()
+                await waiting
+                waits += 1
+
+    async def test_every_waiting_publisher_goes_on(self, overrun):
+        feed, reader = overrun()
+        waiting = [await self.wait_for_room(feed) for _ in range(10)]
+        reader.offset = 5
+        feed.progressed()
+
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
+
+    async def test_waiting_publisher_may_be_cancelled(self, overrun):
+        feed, reader = overrun()
+        cancelled, other = [await self.wait_for_room(feed) for _ in range(2)]
+        cancelled.cancel()
+        reader.offset = 5
+        await asyncio.sleep(0)
+        feed.progressed()
+
+        async with asyncio.timeout(5):
+            await other
+        assert cancelled.cancelled()
+
+
+class TestCourtesy:
+    def test_budget_is_the_patience_and_a_tenth_of_the_time(self):
+        courtesy = Courtesy(1.0)
+        assert courtesy.limits(0) == (1.0, 0.05)
+
+        courtesy.spend(0.0, 0.4)
+        assert courtesy.limits(0.4) == (1.0, 0.05)
+        courtesy.spend(0.4, 0.8)
+        assert courtesy.limits(0.8) == (1.0, 0.0)
+        courtesy.spend(0.8, 1.2)
+        assert courtesy.limits(1.2) == (0.0, 0.0)
+        assert courtesy.limits(3.3) == (1.0, 0.0)
+        assert courtesy.limits(8.2) == (1.0, 0.05)
+
+    def test_waits_at_the_same_time_count_once(self):
+        courtesy = Courtesy(1.0)
+        for _ in range(10):
+            courtesy.spend(0.0, 0.3)
+
+        assert courtesy.limits(0.3) == (1.0, 0.05)
+
+
+@pytest.mark.parametrize("error", [OSError("the store is away"), asyncio.CancelledError()])
+async def test_failed_attempt_to_follow_is_not_taken_for_a_log(feed, error):
+    async def fail():
+        raise error
+
+    feed.ready = asyncio.ensure_future(fail())
+    assert not feed.is_ready
+    await asyncio.wait([feed.ready])
+
+    assert not feed.is_ready

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 import hiredis
 
 # the scripts are run without a client around them, which would be slower than what is measured
+from fastapi_sse_channels._manager import engine_of
 from fastapi_sse_channels.brokers.redis._names import Names
 from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, publish_call
 
@@ -31,6 +32,7 @@ from .workloads import Run
 
 _STREAMS = 16
 _PIPELINE = 500
+_engine = engine_of(orders)
 _names = Names("sse")
 
 
@@ -108,9 +110,9 @@ def _messages(channels: Sequence[str], events: int, *, has_end: bool = True) -> 
 
 def _packed(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
     for channel, seq in named:
-        body = orders.schema.body(OrderUpdated(ts=time.monotonic_ns(), seq=seq, text=TEXT))
-        key = orders.keys.key(channel)
-        keys, arguments = publish_call(_names, key, body, orders.retention, None)
+        body = _engine.schema.body(OrderUpdated(ts=time.monotonic_ns(), seq=seq, text=TEXT))
+        key = _engine.keys.key(channel)
+        keys, arguments = publish_call(_names, key, body, _engine.retention, None)
         yield packed("EVALSHA", PUBLISH.sha1, len(keys), *keys, *arguments)
 
 
@@ -170,7 +172,7 @@ def _delivered(loads: Iterable[LoadClient]) -> None:
 
 @contextmanager
 def _floors(port: int, count: int) -> Iterator[list[Pinned]]:
-    end = _names.channel(orders.keys.key("0"))
+    end = _names.channel(_engine.keys.key("0"))
     command = [sys.executable, "-m", "benchmarks.servers.redis_floor"]
     with ExitStack() as stack:
         floors = []

@@ -1,6 +1,6 @@
 """Typed Server-Sent-Events channels for FastAPI."""
 
-from ._channel import Channel
+from ._channel import Channel, Session
 from ._errors import (
     BrokerClosedError,
     BrokerError,
@@ -21,10 +21,9 @@ from ._http.browser_module import client_url, create_client_router
 from ._http.lifespan import sse_lifespan
 from ._http.middleware import SSEMiddleware
 from ._http.router import create_sse_router
-from ._live.stream import Session
-from ._live.subscription import Subscription
 from ._manager import ChannelManager
 from ._publisher import Publisher
+from ._subscription import Subscription
 from ._sync_publisher import SyncPublisher
 from .brokers import Broker, MemoryBroker
 

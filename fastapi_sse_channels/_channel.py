@@ -1,42 +1,107 @@
-"""The channel of one resource, as users hold it."""
+"""The channel of one resource and its sessions, as users hold them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_choice
+from ._core.keys import checked_resource_id
 from ._core.wire import CloseReason
+from ._live.stream import Stream
+from ._subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
-    from ._live.stream import Session
-    from ._live.subscription import Subscription
-    from ._manager import ChannelManager
+    from ._engine import Engine
 
 T = TypeVar("T")
 
 
+class Session(Generic[T]):
+    """One open stream, as handed to `on_connect` and `on_disconnect`.
+
+    Attributes:
+        channel: The channel that it streams.
+    """
+
+    __slots__ = ("_stream", "channel")
+
+    def __init__(self, channel: Channel[T], stream: Stream) -> None:
+        """Use what hooks are called with, or `Channel.sessions`."""
+        self.channel = channel
+        self._stream = stream
+
+    def __repr__(self) -> str:
+        """Show which stream this is and where it stands."""
+        return repr(self._stream).replace("<Stream", "<Session", 1)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same stream."""
+        return isinstance(other, Session) and self._stream is other._stream
+
+    def __hash__(self) -> int:
+        """Agree with `__eq__`."""
+        return hash(self._stream)
+
+    @property
+    def id(self) -> str:
+        """Names the session in this process's logs."""
+        return self._stream.id
+
+    @property
+    def last_event_id(self) -> str | None:
+        """The id after which the client asked to resume, if any."""
+        return self._stream.last_event_id
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the stream continues after `last_event_id`."""
+        return self._stream.resumed
+
+    def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> None:
+        """End the stream with `stream-close`, after what is already published.
+
+        Args:
+            reason: Sent to the client.
+            reconnect: Whether the client should connect again.
+
+        Raises:
+            ConfigurationError: `reason` is not one that `stream-close` can have.
+        """
+        check_choice("reason", reason, CloseReason)
+        self._stream.close(reason, reconnect=reconnect)
+
+
 class Channel(Generic[T]):
-    """A handle on one resource's channel; cheap to make, holds nothing open."""
+    """A handle on one resource's channel; cheap to make, holds nothing open.
 
-    __slots__ = ("key", "manager", "resource_id")
+    Attributes:
+        resource_id: The resource's id, as text.
+    """
 
-    def __init__(self, manager: ChannelManager[T], resource_id: str, key: str) -> None:
-        """Use `ChannelManager.channel`."""
-        self.manager = manager
-        self.resource_id = resource_id
-        self.key = key
+    __slots__ = ("_engine", "_key", "resource_id")
+
+    def __init__(self, engine: Engine[T], resource_id: str | int | UUID) -> None:
+        """Use `ChannelManager.channel`.
+
+        Raises:
+            InvalidResourceIdError: The id cannot name a channel.
+        """
+        self._engine = engine
+        self._key = engine.keys.key(resource_id)
+        self.resource_id = checked_resource_id(resource_id)
 
     def __repr__(self) -> str:
         """Show the key and how many sessions are open here."""
-        return f"<Channel {self.key} sessions={self.session_count}>"
+        return f"<Channel {self._key} sessions={self.session_count}>"
 
     async def publish(
         self, event: T | Mapping[str, object], *, idempotency_key: str | None = None
     ) -> str:
         """Publish to this channel; see `ChannelManager.publish`."""
-        return await self.manager.publish(self.resource_id, event, idempotency_key=idempotency_key)
+        return await self._engine.publish(self._key, event, idempotency_key)
 
     def subscribe(self, *, last_event_id: str | None = None) -> Subscription[T]:
         """Follow the channel inside Python: `async with channel.subscribe() as events`.
@@ -45,7 +110,8 @@ class Channel(Generic[T]):
             last_event_id: The id of an event after which to resume; without it, the subscription
                 begins with the next event.
         """
-        return self.manager.subscribe(self.resource_id, last_event_id=last_event_id)
+        engine = self._engine
+        return Subscription(engine.hub, self._key, engine.schema, last_event_id=last_event_id)
 
     def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> int:
         """End every stream of this channel in this process.
@@ -69,9 +135,20 @@ class Channel(Generic[T]):
     @property
     def sessions(self) -> tuple[Session[T], ...]:
         """The sessions open in this process."""
-        return self.manager.sessions(self.resource_id)
+        hub = self._engine.running_hub
+        feed = None if hub is None else hub.feed(self._key)
+        # first a copy, made in one step: the event loop may go on while another thread looks
+        readers = () if feed is None else tuple(feed.readers)
+        return tuple(Session(self, reader) for reader in readers if isinstance(reader, Stream))
 
     @property
     def session_count(self) -> int:
         """The number of sessions open in this process."""
-        return self.manager.session_count(self.resource_id)
+        hub = self._engine.running_hub
+        feed = None if hub is None else hub.feed(self._key)
+        return 0 if feed is None else feed.session_count
+
+
+def parts_of(channel: Channel[T]) -> tuple[Engine[T], str]:
+    """Return what a channel works with, and its key; for the modules beside this one."""
+    return channel._engine, channel._key  # noqa: SLF001  # users are not meant to see them

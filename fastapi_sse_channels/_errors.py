@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.log import ResetReason
+    from ._core.wire import ResetReason
 
 
 class SSEChannelsError(Exception):

@@ -12,25 +12,23 @@ from fastapi import Path
 from pydantic import BeforeValidator
 from typing_extensions import TypeForm
 
-from ._channel import Channel
-from ._checks import check_choice, check_finite, check_positive, check_text, check_whole
+from ._channel import Channel, Session
+from ._checks import check_choice, check_finite, check_positive, check_whole
 from ._core.encoder import EventNames, EventSchema
-from ._core.keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
+from ._core.keys import MAX_RESOURCE_ID_LENGTH, KeySpace
 from ._core.log import Retention
-from ._core.position import MAX_ID_LENGTH
+from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
-from ._live.hub import Hub
 from ._live.stream import SlowPolicy, StreamSettings
-from ._live.subscription import Subscription
-from ._publisher import Publisher, result_from
+from ._publisher import Publisher
 from ._servers.uvicorn import Chunks
+from ._subscription import Subscription
 from .brokers import Broker, MemoryBroker
 from .brokers._address import without_password
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ._live.stream import Session
 
 T = TypeVar("T")
 
@@ -110,31 +108,36 @@ class ChannelManager(Generic[T]):
             check_finite(ping_interval=ping_interval)
         if max_sessions is not None:
             check_whole(max_sessions=max_sessions)
-        self.schema = EventSchema(
-            event_type, max_event_bytes=max_event_bytes, event_names=event_names
+        schema = EventSchema(event_type, max_event_bytes=max_event_bytes, event_names=event_names)
+        self._engine = Engine(
+            name=name or schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event",
+            schema=schema,
+            keys=KeySpace(key_prefix, key_suffix),
+            broker=_broker(broker),
+            retention=Retention(history_size, history_bytes, history_ttl),
+            stream_settings=StreamSettings(
+                ping_interval=ping_interval,
+                send_timeout=send_timeout,
+                slow_policy=slow_policy,
+                chunks=Chunks() if write_directly else None,
+                retry=lambda: int(retry * random.uniform(0.5, 1.5)),
+                drain_retry=lambda: int(500 + 1000 * random.uniform(0, drain_spread)),
+            ),
+            slow_after=slow_after,
+            max_sessions=max_sessions,
         )
-        self.keys = KeySpace(key_prefix, key_suffix)
-        self.name = name or self.schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event"
-        self.broker = _broker(broker)
-        self.retention = Retention(history_size, history_bytes, history_ttl)
-        self.stream_settings = StreamSettings(
-            ping_interval=ping_interval,
-            send_timeout=send_timeout,
-            slow_policy=slow_policy,
-            chunks=Chunks() if write_directly else None,
-            retry=lambda: int(retry * random.uniform(0.5, 1.5)),
-            drain_retry=lambda: int(500 + 1000 * random.uniform(0, drain_spread)),
-        )
-        self._max_sessions = max_sessions
-        self._slow_after = slow_after
-        self._running: Hub | None = None
-        self._starts = 0
-        self.broker.claim(self.keys.name)
+        self.broker.claim(self._engine.keys.name)
 
     def __repr__(self) -> str:
         """Show the channels' key and the sessions of this process."""
-        sessions = len(self._running.sessions) if self._running else 0
-        return f"<ChannelManager {self.keys.name} sessions={sessions}>"
+        hub = self._engine.running_hub
+        sessions = len(hub.streams) if hub else 0
+        return f"<ChannelManager {self._engine.keys.name} sessions={sessions}>"
+
+    @property
+    def broker(self) -> Broker:
+        """Where the channels are stored."""
+        return self._engine.broker
 
     def channel(self, resource_id: str | int | UUID) -> Channel[T]:
         """Return the channel of a resource.
@@ -142,7 +145,7 @@ class ChannelManager(Generic[T]):
         Raises:
             InvalidResourceIdError: The id cannot name a channel.
         """
-        return Channel(self, checked_resource_id(resource_id), self.keys.key(resource_id))
+        return Channel(self._engine, resource_id)
 
     async def publish(
         self,
@@ -171,15 +174,8 @@ class ChannelManager(Generic[T]):
             PublishError: The broker could not confirm that the event is stored.
             BrokerError: The broker was not started, or was stopped.
         """
-        key = self.keys.key(resource_id)
-        if idempotency_key is not None:
-            check_text(idempotency_key=idempotency_key)
-        body = self.schema.body(event)
-        hub = self._hub_for_publishing()
-        if hub.loop is asyncio.get_running_loop():
-            return await self._publish(hub, key, body, idempotency_key)
-        # streams live on the loop of another thread, as with TestClient, or this thread has its own
-        return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
+        key = self._engine.keys.key(resource_id)
+        return await self._engine.publish(key, event, idempotency_key)
 
     def publish_sync(
         self,
@@ -196,31 +192,25 @@ class ChannelManager(Generic[T]):
             BrokerError: No running application uses the manager.
             WrongThreadError: Called on the event loop's thread.
         """
-        loop = self._running.loop if self._running else None
-        if loop is None or not loop.is_running():
+        hub = self._engine.running_hub
+        if hub is None or not hub.loop.is_running():
             msg = (
                 "no event loop runs this manager; call publish_sync while the application is up, "
                 "with its lifespan hook (the router or sse_lifespan) in place"
             )
             raise BrokerError(msg)
-        publisher = Publisher(self, loop)
+        publisher = Publisher(self._engine, hub.loop)
         return publisher.publish_sync(resource_id, event, idempotency_key=idempotency_key)
 
     def subscribe(
         self, resource_id: str | int | UUID, *, last_event_id: str | None = None
     ) -> Subscription[T]:
         """Follow a resource's channel inside Python; see `Channel.subscribe`."""
-        return Subscription(
-            self.hub,
-            self.keys.key(resource_id),
-            self.schema,
-            last_event_id=last_event_id,
-        )
+        return self.channel(resource_id).subscribe(last_event_id=last_event_id)
 
     def session_count(self, resource_id: str | int | UUID) -> int:
         """Count the streams of a resource in this process."""
-        feed = self._running.feed(self.keys.key(resource_id)) if self._running else None
-        return 0 if feed is None else feed.session_count
+        return self.channel(resource_id).session_count
 
     async def total_session_count(self, resource_id: str | int | UUID) -> int:
         """Count the streams of a resource in all processes.
@@ -228,14 +218,11 @@ class ChannelManager(Generic[T]):
         Raises:
             BrokerError: The store does not answer, or the broker is not running.
         """
-        return await self.broker.total_sessions(self.keys.key(resource_id))
+        return await self.broker.total_sessions(self._engine.keys.key(resource_id))
 
     def sessions(self, resource_id: str | int | UUID) -> tuple[Session[T], ...]:
         """Return the streams of a resource in this process."""
-        key = self.keys.key(resource_id)
-        # first a copy, made in one step: the event loop may go on while another thread looks
-        sessions = tuple(self._running.sessions) if self._running else ()
-        return tuple(session for session in sessions if session.channel.key == key)
+        return self.channel(resource_id).sessions
 
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
         """Free what this process keeps of a channel without streams, including its history.
@@ -245,11 +232,11 @@ class ChannelManager(Generic[T]):
         Returns:
             Whether there was something to free.
         """
-        return self.broker.forget(self.keys.key(resource_id))
+        return self.broker.forget(self._engine.keys.key(resource_id))
 
     async def publisher(self) -> Publisher[T]:
         """Provide a publisher: `Annotated[Publisher[E], Depends(manager.publisher)]`."""
-        return Publisher(self, asyncio.get_running_loop())
+        return Publisher(self._engine, asyncio.get_running_loop())
 
     def channel_for(self, parameter: str) -> Callable[..., Awaitable[Channel[T]]]:
         """Make a dependency that provides the channel named by a path parameter.
@@ -283,19 +270,11 @@ class ChannelManager(Generic[T]):
         Raises:
             BrokerError: The broker's store cannot be used.
         """
-        hub = self.hub
-        await self.broker.start()
-        self._starts += 1
-        hub.start()
+        await self._engine.start()
 
     async def stop(self) -> None:
         """Undo one `start`; the last one ends every stream and releases the broker."""
-        self._starts -= 1
-        if not self._starts and self._running is not None:
-            await self._running.drain()
-            self._running.stop()
-            self._running = None
-        await self.broker.stop()
+        await self._engine.stop()
 
     async def drain(self) -> None:
         """End every stream of this process and refuse new ones until the next `start`.
@@ -303,49 +282,12 @@ class ChannelManager(Generic[T]):
         Clients are told to come back spread over `drain_spread`. Happens by itself on SIGTERM
         and SIGINT.
         """
-        await self.hub.drain()
+        await self._engine.hub.drain.run()
 
-    @property
-    def hub(self) -> Hub:
-        """What runs on the current event loop.
 
-        Raises:
-            BrokerError: Streams are open on another running event loop.
-        """
-        hub = self._running
-        if hub is not None and hub.loop is asyncio.get_running_loop():
-            return hub
-        if hub is not None and hub.is_in_use:
-            msg = (
-                f"{self!r} has open streams on another event loop; use one loop for streams, in "
-                "tests `with TestClient(app) as client:`"
-            )
-            raise BrokerError(msg)
-        if hub is not None:
-            hub.stop()
-            if hub.loop.is_closed():
-                self._starts = 0  # nobody is left to undo them
-        self._running = Hub(
-            self.broker,
-            self.retention,
-            ping_interval=self.stream_settings.ping_interval,
-            slow_after=self._slow_after,
-            max_sessions=self._max_sessions,
-        )
-        return self._running
-
-    def _hub_for_publishing(self) -> Hub:
-        hub = self._running
-        return hub if hub is not None and hub.is_in_use else self.hub
-
-    async def _publish(self, hub: Hub, key: str, body: bytes, idempotency_key: str | None) -> str:
-        feed = hub.feed(key)
-        if feed is not None and feed.is_ready:
-            await feed.make_room(len(body) + MAX_ID_LENGTH)
-        position = await self.broker.publish(
-            key, body, self.retention, idempotency_key=idempotency_key
-        )
-        return position.event_id
+def engine_of(manager: ChannelManager[T]) -> Engine[T]:
+    """Return what a manager is made of; for the modules beside this one."""
+    return manager._engine  # noqa: SLF001  # users are not meant to see it
 
 
 def _broker(broker: object) -> Broker:

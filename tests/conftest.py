@@ -27,6 +27,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from fastapi_sse_channels import ChannelManager, SSEMiddleware, create_sse_router
+from fastapi_sse_channels._engine import Engine
+from fastapi_sse_channels._live.feed import Feed
+from fastapi_sse_channels._manager import engine_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
@@ -466,6 +469,18 @@ class Notes:
 
     manager: ChannelManager[Note]
     app: FastAPI
+
+    @property
+    def engine(self) -> Engine[Note]:
+        """What the manager is made of."""
+        return engine_of(self.manager)
+
+    @property
+    def feed(self) -> Feed:
+        """What is followed of the channel of note 1."""
+        feed = self.engine.hub.feed("note:1:events")
+        assert feed is not None
+        return feed
 
     async def publish(self, *texts: str, to: str = "1") -> list[str]:
         return [await self.manager.publish(to, Note(text=text)) for text in texts]

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from pydantic import BaseModel
 
 from fastapi_sse_channels import ChannelManager, MemoryBroker, SSEMiddleware, create_sse_router
+from fastapi_sse_channels._manager import engine_of
 from tests.conftest import AsgiStream
 
 T = TypeVar("T")
@@ -239,8 +240,8 @@ class AnyOrder(RuleBasedStateMachine):
         async def leave() -> None:
             for client in self.clients:
                 await client.leave()
-            assert not self.manager.hub.sessions
-            assert self.manager.hub.feed("note:1:events") is None
+            assert not engine_of(self.manager).hub.streams
+            assert engine_of(self.manager).hub.feed("note:1:events") is None
             await self.manager.stop()
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -263,7 +264,7 @@ class AnyOrder(RuleBasedStateMachine):
             stream.task = asyncio.ensure_future(self.app(scope, stream.receive, stream.send))
             await stream.until(lambda: stream.body)
             # publishing hardly waits for a stream that is only being opened
-            while any(session.is_guest for session in self.manager.sessions("1")):  # noqa: ASYNC110
+            while any(stream.is_guest for stream in engine_of(self.manager).hub.streams):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
         stream = AsgiStream()

@@ -8,9 +8,18 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
 
 import fastapi_sse_channels
+from fastapi_sse_channels import Channel, ChannelManager, Publisher, Session, Subscription
 from tests.docs.documents import DOCUMENTS, ROOT
+
+
+class Note(BaseModel):
+    type: Literal["note"] = "note"
+
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -73,3 +82,49 @@ def test_importing_the_package_never_imports_redis():
 def test_every_public_object_names_itself_without_failing():
     for name in fastapi_sse_channels.__all__:
         assert name in repr(getattr(fastapi_sse_channels, name))
+
+
+def test_users_see_what_is_meant_for_them_alone():
+    shown = {
+        shown_to_users: {name for name in dir(shown_to_users) if not name.startswith("_")}
+        for shown_to_users in (ChannelManager, Channel, Publisher, Session, Subscription)
+    }
+
+    # attributes that instances have besides
+    assert shown[Session] == {"channel", "close", "id", "last_event_id", "resumed"}
+    assert shown[Subscription] == {"last_event_id"}
+    assert shown[Publisher] == {"publish", "publish_sync"}
+    assert shown[Channel] == {
+        "close",
+        "publish",
+        "resource_id",
+        "session_count",
+        "sessions",
+        "subscribe",
+    }
+    assert shown[ChannelManager] == {
+        "broker",
+        "channel",
+        "channel_for",
+        "cleanup_if_empty",
+        "drain",
+        "publish",
+        "publish_sync",
+        "publisher",
+        "session_count",
+        "sessions",
+        "start",
+        "stop",
+        "subscribe",
+        "total_session_count",
+    }
+
+
+def test_instances_show_no_more_than_their_class():
+    manager = ChannelManager(Note, key_prefix="exports")
+    channel = manager.channel("1")
+
+    for instance in (manager, channel):
+        assert {name for name in dir(instance) if not name.startswith("_")} == {
+            name for name in dir(type(instance)) if not name.startswith("_")
+        }

@@ -119,8 +119,8 @@ class TestConfiguration:
         make_notes(broker=broker, key_prefix="other")
 
     def test_name_comes_from_the_key_parts(self, make_notes):
-        assert make_notes(key_prefix="chat-room", key_suffix="x").manager.name == "ChatRoomXEvent"
-        assert make_notes(name="Given").manager.name == "Given"
+        assert make_notes(key_prefix="chat-room", key_suffix="x").engine.name == "ChatRoomXEvent"
+        assert make_notes(name="Given").engine.name == "Given"
 
     def test_repr_says_what_is_open(self, make_notes):
         notes = make_notes()
@@ -535,8 +535,8 @@ class TestCounting:
             for stream in streams:
                 await stream.until_end()
 
-        hub = notes.manager.hub
-        assert not hub.sessions
+        hub = notes.engine.hub
+        assert not hub.streams
         assert all(hub.feed(f"note:{batch}:events") is None for batch in range(10))
 
     async def test_flood_of_random_ids_leaves_a_bounded_number_of_channels(
@@ -584,7 +584,7 @@ class TestLimits:
         for stream in streams:
             stream.disconnect()
             await stream.until_end()
-        assert notes.manager.hub.feed("note:1:events") is None
+        assert notes.engine.hub.feed("note:1:events") is None
 
 
 class TestStoreThatIsAway:
@@ -648,7 +648,7 @@ class TestPositionThatIsUnknownHere:
         for stream in (staying, known):
             stream.disconnect()
             await stream.until_end()
-        assert notes.manager.hub.feed("note:1:events") is None
+        assert notes.engine.hub.feed("note:1:events") is None
 
 
 class TestFollowing:
@@ -674,7 +674,7 @@ class TestFollowing:
         leaving = await connect(notes.app, URL, wait=False)
         staying = await connect(notes.app, URL, wait=False)
         await eventually(
-            lambda: (feed := notes.manager.hub.feed("note:1:events")) and feed.users == 2
+            lambda: (feed := notes.engine.hub.feed("note:1:events")) and feed.users == 2
         )
         leaving.task.cancel()
         await asyncio.wait([leaving.task])
@@ -688,7 +688,7 @@ class TestFollowing:
     ):
         notes = make_notes(broker=broker)
         leaving = await connect(notes.app, URL, wait=False)
-        feed = await eventually(lambda: notes.manager.hub.feed("note:1:events"))
+        feed = await eventually(lambda: notes.engine.hub.feed("note:1:events"))
         leaving.task.cancel()
         await asyncio.wait([leaving.task])
         gate.set()

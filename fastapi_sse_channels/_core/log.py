@@ -11,17 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from .position import Position, start_of
-from .wire import frame
+from .wire import ResetReason, frame
 
 # Bytes. A server's write buffer takes 64 KiB and what it is handed last, for each client that
 # reads nothing.
 PIECE = 32 * 1024
 _PIECES_KEPT = 8
-
-ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 CloseReason = Literal["shutdown", "revoked", "expired", "ended"]
+ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
 PROTOCOL = 1
 HEADERS = (

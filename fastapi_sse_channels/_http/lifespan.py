@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import check_unshared
 from .._errors import ConfigurationError
-from .._manager import ChannelManager
+from .._manager import ChannelManager, engine_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -113,8 +113,8 @@ def _check_apart(manager: ChannelManager[Any], others: Iterable[ChannelManager[A
     Raises:
         ConfigurationError: Another one uses the same keys of the same store.
     """
-    store = manager.broker.store
-    taken = {
-        other.keys.name for other in others if other is not manager and other.broker.store == store
-    }
-    check_unshared(manager.keys.name, taken, where=f"of one application, on {manager.broker!r},")
+    engine = engine_of(manager)
+    store = engine.broker.store
+    engines = (engine_of(other) for other in others if other is not manager)
+    taken = {other.keys.name for other in engines if other.broker.store == store}
+    check_unshared(engine.keys.name, taken, where=f"of one application, on {engine.broker!r},")

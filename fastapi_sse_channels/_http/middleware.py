@@ -7,14 +7,14 @@ live on in the middleware around it. Measured: half the memory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._servers.transport import past_forwarders
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .._live.request import Stream
+    from .._live.running import RunningStream
 
 _DESK = "fastapi_sse_channels.handoff"
 # the exit stacks of FastAPI, the exception handlers of Starlette, and the desk
@@ -45,7 +45,7 @@ class SSEMiddleware:
         if stream is not None:
             await stream.run(receive)
 
-    async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> Stream[Any] | None:
+    async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> RunningStream | None:
         desk = _Desk(send)
         # a copy, without which the stream would keep all that the frameworks put into the scope
         inner = {**scope, _DESK: desk}
@@ -72,14 +72,14 @@ class _Desk:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.stream: Stream[Any] | None = None
+        self.stream: RunningStream | None = None
 
     def accepts(self, send: Send) -> bool:
         """Whether messages given to this `send` reach ours unchanged."""
         return past_forwarders(send) == past_forwarders(self._send)
 
 
-def hand_off(stream: Stream[Any], scope: Scope, send: Send) -> bool:
+def hand_off(stream: RunningStream, scope: Scope, send: Send) -> bool:
     """Leave a stream to the middleware.
 
     Args:

@@ -1,18 +1,23 @@
-"""The response that carries one session."""
+"""The response that carries one stream."""
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fastapi import HTTPException
 from sse_starlette import EventSourceResponse
 
+from .._channel import Session, parts_of
 from .._core.wire import HEADERS
 from .._errors import BrokerError, DrainingError, SessionLimitError, SnapshotTooSlowError
-from .._live.request import SessionHook, Stream, call_hook
-from .._live.stream import Session
+from .._live.running import RunningStream
+from .._live.sender import Sender
+from .._live.stream import Stream
+from .hooks import call_hook
 from .middleware import hand_off
 from .snapshot import NO_SNAPSHOT, SnapshotRefusedError
 
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from .._channel import Channel
-    from .._live.feed import Feed
     from .._live.hub import Hub
-    from .snapshot import SnapshotRoute
+    from .hooks import StreamHooks
+    from .snapshot import Initial
 
 T = TypeVar("T")
 
@@ -38,23 +43,6 @@ _DETAILS: dict[type[Exception], str] = {
     SnapshotTooSlowError: "the current state changes faster than it loads; connect again later",
     BrokerError: "events are not available at present; the server's log says why",
 }
-
-
-class StreamHooks(Generic[T]):
-    """The callables that a router was given for its sessions."""
-
-    __slots__ = ("on_connect", "on_disconnect", "snapshot")
-
-    def __init__(
-        self,
-        snapshot: SnapshotRoute | None,
-        on_connect: SessionHook[T] | None,
-        on_disconnect: SessionHook[T] | None,
-    ) -> None:
-        """Keep the hooks together."""
-        self.snapshot = snapshot
-        self.on_connect = on_connect
-        self.on_disconnect = on_disconnect
 
 
 class ChannelResponse(EventSourceResponse, Generic[T]):
@@ -76,7 +64,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         self._last_event_id = last_event_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the client leaves or the session ends."""
+        """Stream until the client leaves or the stream ends."""
         await _close_dependencies(scope)
         if scope["method"] == "HEAD":
             await send(self._start())
@@ -89,60 +77,59 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         if background is not None:
             await background()
 
-    async def _open(self, scope: Scope, receive: Receive, send: Send) -> Stream[T] | None:
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> RunningStream | None:
         """Send the first bytes.
 
         Returns:
             `None` if the stream is over already.
         """
-        hub = self._channel.manager.hub
+        engine, key = parts_of(self._channel)
+        snapshot = self._hooks.snapshot
+        initial = NO_SNAPSHOT if snapshot is None else snapshot.bind(scope, receive, send)
         try:
-            hub.check_limit()
-            feed = await hub.follow(self._channel.key, self._last_event_id)
-            try:
-                # again: others may have been admitted while this one waited for the broker
-                hub.check_limit()
-            except SessionLimitError:
-                hub.release(feed)
-                raise
-            return await self._open_on(hub, feed, scope, receive, send)
+            hub = engine.hub
+            stream = await hub.admit(
+                key,
+                self._last_event_id,
+                lambda feed: Stream(
+                    feed,
+                    Sender(send, receive, timeout=engine.stream_settings.send_timeout),
+                    last_event_id=self._last_event_id,
+                    load_initial=initial.load,
+                    settings=engine.stream_settings,
+                    wake=hub.wake,
+                ),
+            )
+            return await self._begin(hub, stream, initial)
         except SnapshotRefusedError:
             return None
         except (DrainingError, SessionLimitError, SnapshotTooSlowError, BrokerError) as error:
             if not isinstance(error, DrainingError):
-                logger.warning("stream of %r refused: %s", self._channel.key, error)
+                logger.warning("stream of %r refused: %s", key, error)
             detail = next(text for kind, text in _DETAILS.items() if isinstance(error, kind))
             raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
 
-    async def _open_on(
-        self, hub: Hub, feed: Feed, scope: Scope, receive: Receive, send: Send
-    ) -> Stream[T] | None:
-        snapshot = self._hooks.snapshot
-        initial = NO_SNAPSHOT if snapshot is None else snapshot.bind(scope, receive, send)
-        session = Session(
-            self._channel,
-            feed,
-            send,
-            receive,
-            last_event_id=self._last_event_id,
-            load_initial=initial.load,
-            settings=self._channel.manager.stream_settings,
-            wake=hub.wake,
-        )
-        stream = Stream(session, hub, feed, self._hooks.on_disconnect)
+    async def _begin(self, hub: Hub, stream: Stream, initial: Initial) -> RunningStream | None:
+        running = RunningStream(stream, hub, self._on_end(stream))
         try:
             if self._hooks.on_connect is not None:
-                await call_hook(self._hooks.on_connect, session)
-            opening = await session.open()
-            hub.check_draining()
-            if await session.send_first(self._start(), opening):
+                await call_hook(self._hooks.on_connect, Session(self._channel, stream))
+            opening = await stream.open()
+            hub.drain.check()
+            if await stream.send_first(self._start(), opening):
                 initial.detach()
-                return stream
+                return running
         except BaseException:
-            await stream.end()
+            await running.end()
             raise
-        await stream.end()
+        await running.end()
         return None
+
+    def _on_end(self, stream: Stream) -> Callable[[], Awaitable[None]] | None:
+        hook = self._hooks.on_disconnect
+        if hook is None:
+            return None
+        return functools.partial(call_hook, hook, Session(self._channel, stream))
 
     def _start(self) -> Message:
         # a copy: middlewares add to the headers they are handed

@@ -17,13 +17,14 @@ from typing_extensions import TypeAliasType
 from .._channel import Channel
 from .._checks import check_callable, check_hook
 from .._errors import ConfigurationError
-from .._live.request import SessionHook
+from .._manager import ChannelManager, engine_of
+from .hooks import SessionHook, StreamHooks
 from .lifespan import sse_lifespan
-from .response import ChannelResponse, StreamHooks
+from .response import ChannelResponse
 from .snapshot import SnapshotRoute
 
 if TYPE_CHECKING:
-    from .._manager import ChannelManager
+    from .._engine import Engine
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -91,11 +92,12 @@ def create_sse_router(
         if hook is not None:
             check_hook(argument, hook)
     provider = channel or manager.channel_for(_only_parameter(path))
-    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
+    engine = engine_of(manager)
+    snapshot = None if initial_event is None else SnapshotRoute(initial_event, engine.schema.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)
-    name = name or f"stream_{_snake(manager.name)}"
+    name = name or f"stream_{_snake(engine.name)}"
     router.add_api_route(
         path,
         endpoint,
@@ -103,10 +105,10 @@ def create_sse_router(
         name=name,
         tags=tags,
         dependencies=dependencies,
-        summary=f"Stream {manager.name}",
-        description=_description(manager),
+        summary=f"Stream {engine.name}",
+        description=_description(engine),
         response_class=EventStreamDocs,
-        response_model=_named(manager),
+        response_model=_named(engine),
         response_description="A stream of server-sent events",
         responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
     )
@@ -172,28 +174,28 @@ def _only_parameter(path: str) -> str:
     return str(names[0])
 
 
-def _named(manager: ChannelManager[Any]) -> Any:
+def _named(engine: Engine[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
-    declared: Any = manager.schema.event_type
-    if manager.schema.name is not None:
+    declared: Any = engine.schema.event_type
+    if engine.schema.name is not None:
         return declared
     if isinstance(declared, type):
         # otherwise pydantic puts the name into the model's own schema, and from then on takes a
         # model that refers to itself for a circular reference
         declared = Annotated[declared, AfterValidator(_unchanged)]
     alias: Any = TypeAliasType
-    return alias(manager.name, declared)
+    return alias(engine.name, declared)
 
 
 def _unchanged(event: object) -> object:
     return event
 
 
-def _description(manager: ChannelManager[Any]) -> str:
-    names = "\n".join(f"- `{name}`" for name in manager.schema.names)
+def _description(engine: Engine[Any]) -> str:
+    names = "\n".join(f"- `{name}`" for name in engine.schema.names)
     return (
         "Server-sent events; the `data` of each is one of the documented objects, told apart by "
-        f"`{manager.schema.discriminator}`:\n\n{names}\n\n"
+        f"`{engine.schema.discriminator}`:\n\n{names}\n\n"
         "The stream begins with a `stream-open` event; `stream-reset` says that events were "
         "missed, `stream-close` that the server ends the stream. Try it with `curl -N`: a stream "
         "does not end by itself, so the form below shows nothing."

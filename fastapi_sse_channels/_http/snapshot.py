@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
 from fastapi import Depends
@@ -122,17 +122,19 @@ class Snapshot:
         self._send = _nowhere
 
 
-class _NoSnapshot:
-    """For streams that begin with the next event."""
+class NoSnapshot:
+    """Stands for the initial events of streams that begin with the next event."""
 
     async def load(self) -> Sequence[bytes]:
+        """Load nothing."""
         return ()
 
     def detach(self) -> None:
-        pass
+        """Do nothing."""
 
 
-NO_SNAPSHOT = _NoSnapshot()
+NO_SNAPSHOT = NoSnapshot()
+Initial: TypeAlias = Snapshot | NoSnapshot
 
 
 async def _nowhere(message: Message) -> None:

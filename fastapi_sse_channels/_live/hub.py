@@ -1,14 +1,15 @@
-"""What a manager runs on one event loop: feeds, sessions, fan-out, pings and the drain."""
+"""What a manager runs on one event loop: feeds, streams, fan-out, pings and the drain."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._errors import DrainingError, SessionLimitError
+from .._errors import SessionLimitError
+from .drain import Drain
 from .fanout import Fanout
 from .feed import Feed
 from .pinger import Pinger
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
     from .._core.log import Retention
     from ..brokers import Broker
     from .feed import Reader
-    from .stream import Session
-    from .subscription import Subscription
-
-# Seconds. A healthy client takes its last bytes at once; others would hold up the shutdown.
-_DRAIN_GRACE = 0.5
+    from .stream import Stream
+    from .subscriber import Subscriber
 
 
 class Hub:
-    """The running part of a manager, bound to one event loop."""
+    """The running part of a manager, bound to one event loop; what a `Node` is to a Redis broker.
+
+    Attributes:
+        loop: The event loop.
+        streams: Every stream that is admitted.
+        subscribers: Every reader inside Python.
+        fanout: Sends to them.
+        drain: Ends them.
+    """
 
     def __init__(
         self,
@@ -37,12 +43,12 @@ class Hub:
         slow_after: float,
         max_sessions: int | None,
     ) -> None:
-        """Bind to the running event loop."""
+        """Bind to the running event loop; see `ChannelManager` for the arguments."""
         self.loop = asyncio.get_running_loop()
-        self.sessions: dict[Session[Any], None] = {}
-        self.subscriptions: dict[Subscription[Any], None] = {}
-        self.is_draining = False
+        self.streams: dict[Stream, None] = {}
         self.fanout = Fanout(self.loop)
+        self.subscribers: dict[Subscriber, None] = {}
+        self.drain = Drain(self.loop, self.streams.keys(), self.subscribers.keys())
         self._broker = broker
         self._retention = retention
         self._max_sessions = max_sessions
@@ -51,10 +57,7 @@ class Hub:
         self._pinger = Pinger(self.loop, ping_interval, self.fanout)
         self._feeds: dict[str, Feed] = {}
         self._is_started = False
-        self._signals = SignalChain(self._on_signal)
-        self._draining: asyncio.Task[None] | None = None
-        self._all_gone = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._signals = SignalChain(self.drain.begin_from_signal)
 
     @property
     def is_in_use(self) -> bool:
@@ -64,15 +67,14 @@ class Hub:
     def start(self) -> None:
         """Accept streams, and watch for the server's shutdown."""
         self._is_started = True
-        self.is_draining = False
-        self._draining = None
+        self.drain.forget()
         self._signals.install()
 
     def stop(self) -> None:
-        """Undo `start`; sessions are expected to be gone."""
+        """Undo `start`; streams are expected to be gone."""
         self._is_started = False
         self._signals.uninstall()
-        # now, for a later hub may follow the same channels, and a late `release` would end that
+        # Unsubscribe now: a late `release` would cut off the next hub.
         for key in self._feeds:
             self._broker.unsubscribe(key)
         self._feeds.clear()
@@ -80,6 +82,70 @@ class Hub:
     def feed(self, key: str) -> Feed | None:
         """Return the feed of a channel that is followed here."""
         return self._feeds.get(key)
+
+    async def admit(
+        self, key: str, last_event_id: str | None, make: Callable[[Feed], Stream]
+    ) -> Stream:
+        """Admit a stream: follow its channel, count it and keep it from looking idle.
+
+        Args:
+            key: The channel.
+            last_event_id: See `follow`.
+            make: Makes the stream, once the channel is followed.
+
+        Returns:
+            A stream that `dismiss` is owed for.
+
+        Raises:
+            DrainingError: The streams of this process are being ended.
+            SessionLimitError: `max_sessions` are open.
+            BrokerError: The broker cannot follow the channel, or ask the store.
+        """
+        self._check_limit()
+        feed = await self.follow(key, last_event_id)
+        try:
+            # again: others may have been admitted while this one waited for the broker
+            self._check_limit()
+            stream = make(feed)
+        except BaseException:
+            self.release(feed)
+            raise
+        self._signals.install()
+        self.streams[stream] = None
+        self.drain.watch_server_of(stream)
+        self._count(feed, 1)
+        feed.place(stream)
+        self._pinger.add(stream)
+        return stream
+
+    def dismiss(self, stream: Stream) -> None:
+        """Undo `admit`."""
+        feed = stream.feed
+        del self.streams[stream]
+        self._count(feed, -1)
+        feed.discard(stream)
+        self._pinger.discard(stream)
+        self.drain.stream_left()
+        self.release(feed)
+
+    async def subscribe(
+        self, key: str, last_event_id: str | None, make: Callable[[Feed], Subscriber]
+    ) -> Subscriber:
+        """Follow a channel for a reader inside Python, until `unsubscribe`.
+
+        See `admit` for the arguments and errors; these readers are not counted.
+        """
+        feed = await self.follow(key, last_event_id)
+        subscriber = make(feed)
+        feed.place(subscriber)
+        self.subscribers[subscriber] = None
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Undo `subscribe`."""
+        subscriber.feed.discard(subscriber)
+        self.subscribers.pop(subscriber, None)
+        self.release(subscriber.feed)
 
     async def follow(self, key: str, last_event_id: str | None = None) -> Feed:
         """Follow a channel until `release`; the log of the returned feed is complete.
@@ -93,7 +159,7 @@ class Hub:
             DrainingError: The streams of this process are being ended.
             BrokerError: The broker cannot follow the channel, or ask the store.
         """
-        self.check_draining()
+        self.drain.check()
         feed = self._feeds.get(key)
         # a log that is read for this very reader is as new as it can be
         may_be_old = feed is not None
@@ -124,49 +190,6 @@ class Hub:
             del self._feeds[feed.key]
             self._broker.unsubscribe(feed.key)
 
-    def check_draining(self) -> None:
-        """Refuse a session that would be ended at once.
-
-        Raises:
-            DrainingError: The streams of this process are being ended.
-        """
-        if self.is_draining:
-            msg = "the streams of this process are being ended; connect to another one"
-            raise DrainingError(msg)
-
-    def check_limit(self) -> None:
-        """Refuse a session beyond `max_sessions`.
-
-        Raises:
-            SessionLimitError: `max_sessions` are open.
-        """
-        if self._max_sessions is not None and len(self.sessions) >= self._max_sessions:
-            msg = f"max_sessions={self._max_sessions} streams are open in this process"
-            raise SessionLimitError(msg)
-
-    def add(self, session: Session[Any], feed: Feed) -> None:
-        """Count a session and keep it from looking idle."""
-        self._signals.install()
-        self._watch_server(session)
-        self.sessions[session] = None
-        self._all_gone.clear()
-        feed.session_count += 1
-        self._broker.report_sessions(feed.key, feed.session_count)
-        self._pinger.add(session)
-
-    def discard(self, session: Session[Any], feed: Feed) -> None:
-        """Forget a session."""
-        del self.sessions[session]
-        feed.session_count -= 1
-        self._broker.report_sessions(feed.key, feed.session_count)
-        feed.discard(session)
-        self._pinger.discard(session)
-        if not self.sessions:
-            self._all_gone.set()
-            if self._watching is not None:
-                self._watching.cancel()
-                self._watching = None
-
     def wake(self, reader: Reader) -> None:
         """Flush one reader soon; callable from any thread."""
         if threading.get_ident() == self._thread:
@@ -174,41 +197,14 @@ class Hub:
         else:
             self.loop.call_soon_threadsafe(self.fanout.mark_reader, reader)
 
-    async def drain(self) -> None:
-        """End every stream of this process and wait until they are gone."""
-        await asyncio.shield(self._begin_drain())
+    def _check_limit(self) -> None:
+        if self._max_sessions is not None and len(self.streams) >= self._max_sessions:
+            msg = f"max_sessions={self._max_sessions} streams are open in this process"
+            raise SessionLimitError(msg)
 
-    def _on_signal(self) -> None:
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._begin_drain)
-
-    def _watch_server(self, session: Session[Any]) -> None:
-        if self._watching is None and (shutdown := session.server_shutdown()) is not None:
-            self._watching = self.loop.create_task(self._drain_after(shutdown))
-
-    async def _drain_after(self, shutdown: Callable[[], Awaitable[None]]) -> None:
-        await shutdown()
-        self._begin_drain()
-
-    def _begin_drain(self) -> asyncio.Task[None]:
-        self.is_draining = True
-        if self._draining is None:
-            self._draining = self.loop.create_task(self._drain())
-        return self._draining
-
-    async def _drain(self) -> None:
-        for subscription in tuple(self.subscriptions):
-            subscription.end()
-        for session in tuple(self.sessions):
-            session.close("shutdown", reconnect=True)
-        if self.sessions:
-            try:
-                async with asyncio.timeout(_DRAIN_GRACE):
-                    await self._all_gone.wait()
-            except TimeoutError:
-                for session in tuple(self.sessions):
-                    session.abort()
-                await self._all_gone.wait()
+    def _count(self, feed: Feed, change: int) -> None:
+        feed.session_count += change
+        self._broker.report_sessions(feed.key, feed.session_count)
 
     async def _follow(self, feed: Feed) -> None:
         feed.log = await self._broker.subscribe(feed.key, self._retention, feed.notify)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._servers.transport import left_by_peer
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .fanout import Fanout
-    from .stream import Session
+    from .stream import Stream
 
 _SLOTS = 16
 # seconds after which every stream is looked at, however rare its pings are
@@ -21,9 +21,9 @@ _LONGEST_TURN = 15.0
 
 
 class Pinger:
-    """One timer for all sessions.
+    """One timer for all streams.
 
-    A wheel of slots: a session waits in the slot in which its ping is due. If something was sent
+    A wheel of slots: a stream waits in the slot in which its ping is due. If something was sent
     to it since, it moves on to a later slot instead. Pings are late by one slot at most.
     """
 
@@ -40,30 +40,30 @@ class Pinger:
         self._loop = loop
         self._interval = math.inf if interval is None else interval
         self._fanout = fanout
-        self._slots: list[dict[Session[Any], None]] = [{} for _ in range(_SLOTS)]
+        self._slots: list[dict[Stream, None]] = [{} for _ in range(_SLOTS)]
         self._tick_length = min(self._interval, _LONGEST_TURN) / (_SLOTS - 1)
         self._current = 0
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, session: Session[Any]) -> None:
-        """Keep a session's connection from looking idle until it ends."""
-        self._place(session, _SLOTS - 1)
+    def add(self, stream: Stream) -> None:
+        """Keep a stream's connection from looking idle until it ends."""
+        self._place(stream, _SLOTS - 1)
         if self._timer is None:
             # else the context of the first stream's request is kept for as long as there are pings
             self._timer = self._loop.call_later(self._tick_length, self._tick, context=Context())
 
-    def discard(self, session: Session[Any]) -> None:
-        """Stop pinging a session."""
-        if self._slots[session.ping_slot].pop(session, self) is None:
+    def discard(self, stream: Stream) -> None:
+        """Stop pinging a stream."""
+        if self._slots[stream.ping_slot].pop(stream, self) is None:
             self._count -= 1
             if not self._count and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
 
-    def _place(self, session: Session[Any], slots_ahead: int) -> None:
-        session.ping_slot = (self._current + slots_ahead) % _SLOTS
-        self._slots[session.ping_slot][session] = None
+    def _place(self, stream: Stream, slots_ahead: int) -> None:
+        stream.ping_slot = (self._current + slots_ahead) % _SLOTS
+        self._slots[stream.ping_slot][stream] = None
         self._count += 1
 
     def _tick(self) -> None:
@@ -73,22 +73,22 @@ class Pinger:
         self._count -= len(slot)
         _end_left(slot)
         now = self._loop.time()
-        for session in slot:
-            remaining = session.written_at + self._interval - now
+        for stream in slot:
+            remaining = stream.written_at + self._interval - now
             if remaining < self._tick_length / 2:
-                session.ping()
-                self._fanout.mark_reader(session)
+                stream.ping()
+                self._fanout.mark_reader(stream)
                 remaining = self._interval
             slots_ahead = min(remaining / self._tick_length + 0.5, _SLOTS - 1)
-            self._place(session, int(slots_ahead))
+            self._place(stream, int(slots_ahead))
 
 
-def _end_left(sessions: Iterable[Session[Any]]) -> None:
+def _end_left(streams: Iterable[Stream]) -> None:
     """End the streams of clients that have left.
 
     A server that gets a second request on a stream's connection stops reading, or tells only that
     request that the client has left (uvicorn 0.54 does both).
     """
-    connections = {c: session for session in sessions if (c := session.connection) is not None}
+    connections = {c: stream for stream in streams if (c := stream.sender.connection) is not None}
     for connection in left_by_peer(connections):
         connections[connection].drop()

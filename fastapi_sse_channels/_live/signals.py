@@ -23,7 +23,7 @@ def _signals() -> Iterator[signal.Signals]:
         yield signal.SIGQUIT
 
 
-class _Link:
+class _ChainedHandler:
     """A handler that calls back before the one it replaced."""
 
     def __init__(self, callback: Callable[[], None], previous: _Handler) -> None:
@@ -41,7 +41,7 @@ class SignalChain:
     def __init__(self, callback: Callable[[], None]) -> None:
         """Remember the callback; it runs inside the signal handler and must not raise."""
         self._callback = callback
-        self._installed: dict[signal.Signals, _Link] = {}
+        self._installed: dict[signal.Signals, _ChainedHandler] = {}
 
     def install(self) -> None:
         """Put this chain before the current handlers; cheap to call again.
@@ -55,27 +55,27 @@ class SignalChain:
             current = signal.getsignal(number)
             # without a handler in Python to call next, the process ends as it always did
             if callable(current) and not self._is_in(current):
-                self._installed[number] = link = _Link(self._callback, current)
-                signal.signal(number, link)
+                self._installed[number] = ours = _ChainedHandler(self._callback, current)
+                signal.signal(number, ours)
 
     def uninstall(self) -> None:
         """Put the previous handlers back, unless a handler of others was installed after ours."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number, link in self._installed.items():
+        for number, ours in self._installed.items():
             current: object = signal.getsignal(number)
-            if current is link:
-                signal.signal(number, link.previous)
-            while isinstance(current, _Link):
-                # a link of an application that started later, and has not stopped yet
-                if current.previous is link:
-                    current.previous = link.previous
+            if current is ours:
+                signal.signal(number, ours.previous)
+            while isinstance(current, _ChainedHandler):
+                # a handler of an application that started later, and has not stopped yet
+                if current.previous is ours:
+                    current.previous = ours.previous
                 current = current.previous
         self._installed.clear()
 
     def _is_in(self, handler: object) -> bool:
         # other managers chain before and after this one, which must not make the chain grow
-        while isinstance(handler, _Link):
+        while isinstance(handler, _ChainedHandler):
             if handler.callback == self._callback:
                 return True
             handler = handler.previous

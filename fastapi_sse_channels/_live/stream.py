@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import secrets
-import types
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Sequence,
-)
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from .._checks import check_choice
-from .._core import wire as _wire
+from .._core import wire
+from .._core.cursor import Cursor
 from .._core.log import pieces_of
 from .._core.position import awaiting_initial
 from .._errors import SnapshotTooSlowError
-from .._servers.transport import (
-    AbortableTransport,
-    past_forwarders,
-    shutdown_behind,
-    transport_behind,
-)
-from .._servers.uvicorn import Chunks, DirectWriter, direct_writer
+from .sender import StalledError, body
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Send
+    from starlette.types import Message
 
-    from .._channel import Channel
-    from .._core.log import ResetReason
-    from .._core.wire import CloseReason
+    from .._core.wire import CloseReason, ResetReason
+    from .._servers.uvicorn import Chunks
     from .feed import Feed, Reader
+    from .sender import Sender
 
-T = TypeVar("T")
 SlowPolicy = Literal["reset", "close"]
 LoadInitial = Callable[[], Awaitable[Sequence[bytes]]]
 
@@ -50,7 +35,7 @@ _SNAPSHOT_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """Settings of all sessions of a manager; times in seconds, the `retry` functions in ms."""
+    """Settings of all streams of a manager; times in seconds, the `retry` functions in ms."""
 
     ping_interval: float | None
     send_timeout: float
@@ -60,102 +45,96 @@ class StreamSettings:
     drain_retry: Callable[[], int]
 
 
-class Session(Generic[T]):
-    """One open stream, as handed to `on_connect` and `on_disconnect`.
+class Stream(Cursor):
+    """One open stream; a `Reader` of its feed.
 
     Attributes:
-        id: Names the session in this process's logs.
-        channel: The channel it streams.
+        id: Names the stream in this process's logs.
+        feed: The log, and those who read it.
+        sender: Sends its messages.
         last_event_id: The id after which the client asked to resume, if any.
         resumed: Whether it continues after `last_event_id`.
+        written_at: When it was last sent something, by the event loop's time.
+        stuck_since: See `Reader.stuck_since`.
+        ping_slot: Where the pinger keeps it.
     """
 
     __slots__ = (
         "__weakref__",
-        "_context",
-        "_direct",
         "_extra",
-        "_feed",
-        "_incarnation",
         "_is_closing",
         "_is_ended",
         "_load_initial",
-        "_receive",
-        "_replay",
         "_reset",
-        "_rest",
-        "_send",
         "_settings",
         "_task",
-        "_transport",
         "_wake",
-        "channel",
+        "feed",
         "id",
         "last_event_id",
-        "offset",
         "ping_slot",
         "resumed",
+        "sender",
         "stuck_since",
         "written_at",
     )
 
     def __init__(
         self,
-        channel: Channel[T],
         feed: Feed,
-        send: Send,
-        receive: Receive,
+        sender: Sender,
         *,
         last_event_id: str | None,
         load_initial: LoadInitial,
         settings: StreamSettings,
         wake: Callable[[Reader], None],
     ) -> None:
-        """Fix the cursor; nothing is sent before `open`."""
+        """Fix the cursor; nothing is sent before `open`.
+
+        Args:
+            feed: The log, and those who read it.
+            sender: Sends to the client.
+            last_event_id: Where the client wants to go on.
+            load_initial: Loads the bodies of the initial events.
+            settings: Those of the manager.
+            wake: Has the stream flushed soon.
+        """
+        super().__init__(feed.log)
         self.id = secrets.token_hex(8)
-        self.channel = channel
+        self.sender = sender
         self.last_event_id = last_event_id
         self.ping_slot = 0
-        self._feed = feed
-        self._send = send
-        self._receive = receive
+        self.feed = feed
         self._load_initial = load_initial
-        # Of the request, whose user, tenant or trace a middleware may look for in every send. None
-        # where it is empty, as that of the fan-out is: a context for each of thousands of streams
-        # is memory, and entering it is time.
-        self._context = contextvars.copy_context() or None
         self._settings = settings
         self._wake = wake
-        self._direct: DirectWriter | None = None
         # what to send besides events: a ping, or the frame that closes the stream
         self._extra = b""
         self._is_closing = False
         self._is_ended = False
         self._task: asyncio.Task[Any] | None = None
-        self._transport: AbortableTransport | None = None
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
         self.stuck_since: float | None = self.written_at
-        # what comes before the log: the other parts of what was begun
-        self._rest: tuple[bytes, ...] = ()
         start = feed.start(last_event_id)
         self.resumed = start.resumed
         self._reset = start.reset
-        self._incarnation = feed.log.incarnation
-        # taken out now: at its old position, a reader that opens slowly would hold up publishers
-        self._replay = tuple(e.frame for e in feed.log.entries_after(start.position.offset))
-        self.offset = feed.log.top.offset
-        feed.place(self)
+        self.go_back_to(start.position)
 
     def __repr__(self) -> str:
         """Show which stream this is and where it stands."""
         state = "ended" if self._is_ended else "open"
-        return f"<Session {self.id} of {self._feed.key} at {self.offset} {state}>"
+        return f"<Stream {self.id} of {self.feed.key} at {self.offset} {state}>"
 
     @property
     def is_ended(self) -> bool:
         """Whether nothing more is sent."""
         return self._is_ended
+
+    @property
+    def is_guest(self) -> bool:
+        """See `Reader.is_guest`."""
+        return self._task is None
 
     def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> None:
         """End the stream with `stream-close`, after what is already published.
@@ -163,13 +142,17 @@ class Session(Generic[T]):
         Args:
             reason: Sent to the client.
             reconnect: Whether the client should connect again.
-
-        Raises:
-            ConfigurationError: `reason` is not one that `stream-close` can have.
         """
-        check_choice("reason", reason, _wire.CloseReason)
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
-        self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._close_with(wire.stream_close(reason, reconnect=reconnect, retry=retry))
+
+    def drop(self) -> None:
+        """End the stream of a client that has left, of which the server does not tell."""
+        # with a last message: the server complains of a response that is cut short
+        self._close_with(self._extra or wire.PING)
+
+    def _close_with(self, last: bytes) -> None:
+        self._extra = last
         self._is_closing = True
         self._wake(self)
 
@@ -181,14 +164,13 @@ class Session(Generic[T]):
         """
         for _ in range(_SNAPSHOT_ATTEMPTS):
             initial = [] if self.resumed else await self._load_initial()
-            if self._can_go_on():
+            if not self.is_cut_off:
                 return self._opening(initial)
             if self.resumed:
                 self.resumed = False
-                self._reset = self._feed.log.why_cut_off(self._incarnation)
-            self._replay = ()
-            self._move_to_top()
-        msg = f"the initial event of {self._feed.key} takes longer than the history is deep"
+                self._reset = self.why_cut_off()
+            self._begin_at_top()
+        msg = f"the initial event of {self.feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
 
     async def send_first(self, start: Message, frames: Sequence[bytes]) -> bool:
@@ -197,17 +179,8 @@ class Session(Generic[T]):
         Returns:
             Whether the stream goes on.
         """
-        if not await self._send_within_timeout(self._send_opening(start, frames)):
-            return False
-        if self._settings.chunks is not None:
-            self._direct = direct_writer(self._send, self._settings.chunks)
-        return True
-
-    async def _send_opening(self, start: Message, frames: Sequence[bytes]) -> None:
-        await self._send(start)
-        self._send = past_forwarders(self._send)
-        for piece in pieces_of(frames):
-            await self._send(_body(piece))
+        opening = self.sender.send_opening(start, pieces_of(frames), self._settings.chunks)
+        return await self._succeeds(opening)
 
     def go_live(self, task: asyncio.Task[Any]) -> None:
         """Let the fan-out send from now on.
@@ -220,42 +193,47 @@ class Session(Generic[T]):
         self._wake(self)
 
     @property
-    def is_guest(self) -> bool:
-        """See `Reader.is_guest`."""
-        return self._task is None
-
-    @property
     def has_woken_task(self) -> bool:
-        """Whether the task was cancelled by the session that it waits for."""
+        """Whether the task was cancelled by the stream that it waits for."""
         return self._task is None
 
     def leave(self) -> None:
         """Send nothing more; the request is over."""
         self._is_ended = True
-        self._feed.discard(self)
+        self.feed.discard(self)
+
+    def abort(self) -> None:
+        """Drop the connection without waiting for the client to read."""
+        connection = self.sender.connection
+        if connection is None:
+            self._end()
+        else:
+            # the server now reports the client as gone, which ends the request without complaint
+            self.leave()
+            connection.abort()
 
     def ping(self) -> None:
         """Send a ping with the next flush if nothing else is sent."""
-        self._extra = self._extra or _wire.PING
+        self._extra = self._extra or wire.PING
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
         if self.stuck_since is not None or self._is_ended:
             return None
-        log = self._feed.log
+        log = self.log
         top = log.top.offset
-        # what `_can_go_on` asks, without its two calls: this runs once for every delivery
+        # what `is_cut_off` asks, without its call: this runs once for every delivery
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self.stuck_since = now
-            return _within(self._context, self._recover())
+            return self.sender.within_context(self._recover())
         if self._extra:
             return self._flush_messages(now)
-        while self.offset != top or self._rest:
-            chunk = self._take()
-            if self._direct is not None and self._direct.write(chunk):
+        while self.offset != top or self._parts:
+            piece = self.take()
+            if self.sender.write(piece):
                 self.written_at = now
                 continue
-            waiting = self._send_now(_body(chunk), now)
+            waiting = self._send_now(body(piece), now)
             if waiting is not None or self._is_ended:
                 return waiting
         return None
@@ -268,51 +246,17 @@ class Session(Generic[T]):
         return None
 
     def _send_now(self, message: Message, now: float) -> Coroutine[object, object, None] | None:
-        """Take the first step of a send, which is the only one unless the client reads slowly."""
         try:
-            call: Any = self._send(message)
-            if type(call) is not types.CoroutineType:
-                call = _await(call)
-            waiting_for = (
-                call.send(None) if self._context is None else self._context.run(call.send, None)
-            )
-        except StopIteration:
-            self._sent(message, now)
-            return None
+            rest = self.sender.step(message)
         except (Exception, asyncio.CancelledError) as error:
             # a send that reports its own request as cancelled must not end the flush of others
             self._lose(error)
             return None
+        if rest is None:
+            self._sent(message, now)
+            return None
         self.stuck_since = now
-        return _within(self._context, self._finish(_rest_of(call, waiting_for), message))
-
-    def abort(self) -> None:
-        """Drop the connection without waiting for the client to read."""
-        transport = transport_behind(self._send, self._receive)
-        if transport is None:
-            self._end()
-        else:
-            # the server now reports the client as gone, which ends the request without complaint
-            self.leave()
-            transport.abort()
-
-    @property
-    def connection(self) -> AbortableTransport | None:
-        """The connection that the stream has for itself, where the server gives access to it."""
-        if self._transport is None and not self._is_ended:
-            self._transport = transport_behind(self._send, self._receive)
-        return self._transport
-
-    def drop(self) -> None:
-        """End the stream of a client that has left, of which the server does not tell."""
-        # with a last message: the server complains of a response that is cut short
-        self._is_closing = True
-        self.ping()
-        self._wake(self)
-
-    def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
-        """Return what to await for a server's shutdown that comes without a signal."""
-        return shutdown_behind(self._send, self._receive)
+        return self.sender.within_context(self._finish(self.sender.complete(rest), message))
 
     def _opening(self, initial: Sequence[bytes]) -> Sequence[bytes]:
         cursor, events = self._cursor_before(initial)
@@ -321,7 +265,7 @@ class Session(Generic[T]):
             assert self.last_event_id is not None
             cursor = self.last_event_id
         frames = [
-            _wire.stream_open(
+            wire.stream_open(
                 cursor,
                 resumed=self.resumed,
                 ping_interval=self._settings.ping_interval,
@@ -329,16 +273,14 @@ class Session(Generic[T]):
             )
         ]
         if self._reset is not None:
-            frames.append(_wire.stream_reset(cursor, self._reset))
-        log = self._feed.log
-        if not (self._is_closing and events):
-            since = [entry.frame for entry in log.entries_after(self.offset)]
-            frames += (*events, *self._replay, *since)
-        # else closed while the state was loaded, which a revoked client must not be shown; one that
-        # may reconnect is shown it then, for its id is still marked
-        self._replay = ()
-        self.offset = log.top.offset
-        self._feed.progressed()
+            frames.append(wire.stream_reset(cursor, self._reset))
+        if self._is_closing and events:
+            # Closed while the state was loaded, which a revoked client must not be shown. One that
+            # may reconnect is shown it then, for its id is still marked.
+            self.move_to_top()
+        else:
+            frames += (*events, *self.take_all())
+        self.feed.progressed()
         return frames
 
     def _cursor_before(self, initial: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
@@ -346,40 +288,22 @@ class Session(Generic[T]):
 
         The id is marked until the last of the events, which carries it without the mark.
         """
-        cursor = self._feed.log.position(self.offset).event_id
+        cursor = self.event_id
         if not initial:
             return cursor, ()
         *others, last = initial
-        return awaiting_initial(cursor), (*others, _wire.frame(cursor, last))
+        return awaiting_initial(cursor), (*others, wire.frame(cursor, last))
 
-    def _can_go_on(self) -> bool:
-        log = self._feed.log
-        return log.incarnation == self._incarnation and log.reaches(self.offset)
-
-    def _move_to_top(self) -> None:
-        log = self._feed.log
-        self._incarnation = log.incarnation
-        self.offset = log.top.offset
-        self._feed.place(self)
-
-    def _take(self) -> bytes:
-        """Return the next piece, and move the cursor behind the last frame of which it has any."""
-        parts = self._rest
-        if not parts:
-            parts, self.offset = self._feed.log.piece(self.offset)
-        self._rest = parts[1:]
-        return parts[0]
-
-    @property
-    def _is_up_to_date(self) -> bool:
-        return not self._rest and self.offset == self._feed.log.top.offset
+    def _begin_at_top(self) -> None:
+        self.move_to_top()
+        self.feed.place(self)
 
     def _next_message(self) -> Message | None:
-        chunk = b"" if self._is_up_to_date else self._take()
-        if self._is_closing and self._is_up_to_date:
-            return _body(chunk + self._extra, more=False)
-        chunk = chunk or self._extra
-        return _body(chunk) if chunk else None
+        piece = b"" if self.is_up_to_date else self.take()
+        if self._is_closing and self.is_up_to_date:
+            return body(piece + self._extra, more=False)
+        piece = piece or self._extra
+        return body(piece) if piece else None
 
     def _sent(self, message: Message, now: float) -> None:
         self.written_at = now
@@ -388,32 +312,31 @@ class Session(Generic[T]):
         elif not self._is_closing:
             self._extra = b""
 
-    async def _finish(self, first: Awaitable[None], message: Message) -> None:
+    async def _finish(self, sending: Awaitable[None], message: Message) -> None:
         """Wait for a send that did not complete at once, then catch up."""
         loop = asyncio.get_running_loop()
-        while await self._send_within_timeout(first):
+        while await self._succeeds(sending):
             self._sent(message, loop.time())
-            self._feed.progressed()
+            self.feed.progressed()
             following = await self._following_message()
             if following is None:
                 break
             message = following
             self.stuck_since = loop.time()
-            first = _call(self._send, message)
+            sending = self.sender.send(message)
         self.stuck_since = None
 
     async def _following_message(self) -> Message | None:
         # a frame that the client has the beginning of is finished first
-        if not (self._rest or self._is_ended or self._can_go_on()):
+        if self.is_cut_off and not (self._parts or self._is_ended):
             await self._begin_anew()
         # the client may have left while its initial event was loaded
         return None if self.is_ended else self._next_message()
 
-    async def _send_within_timeout(self, sending: Awaitable[None]) -> bool:
+    async def _succeeds(self, sending: Awaitable[None]) -> bool:
         try:
-            async with asyncio.timeout(self._settings.send_timeout):
-                await sending
-        except TimeoutError:
+            await sending
+        except StalledError:
             logger.info("%r: the client reads nothing, connection dropped", self)
             self.abort()
             return False
@@ -429,20 +352,20 @@ class Session(Generic[T]):
             self.stuck_since = None
         else:
             self.stuck_since = asyncio.get_running_loop().time()
-            await self._finish(_call(self._send, message), message)
+            await self._finish(self.sender.send(message), message)
 
     async def _begin_anew(self) -> None:
         """Have the reset and the initial event that follows it sent next, or the stream's end."""
-        reason = self._feed.log.why_cut_off(self._incarnation)
+        reason = self.why_cut_off()
         frames = None if self._is_closing else await self._reset_frames(reason)
         if frames is not None and not self._is_closing:
-            self._rest = tuple(pieces_of(frames))
+            self.put_first(tuple(pieces_of(frames)))
             return
         # a revoked client must not be shown the current state, and one that reconnects will be
         # reset then
-        self._move_to_top()
+        self._begin_at_top()
         if not self._is_closing:
-            self._extra = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
+            self._extra = wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
             self._is_closing = True
 
     async def _reset_frames(self, reason: ResetReason) -> Sequence[bytes] | None:
@@ -450,15 +373,15 @@ class Session(Generic[T]):
         if self._settings.slow_policy == "close" and reason == "slow":
             return None
         for _ in range(_SNAPSHOT_ATTEMPTS):
-            self._move_to_top()
+            self._begin_at_top()
             try:
                 initial = await self._load_initial()
             except Exception:
                 logger.exception("%r: the initial event after a reset failed", self)
                 return None
-            if self._can_go_on():
+            if not self.is_cut_off:
                 cursor, events = self._cursor_before(initial)
-                return (_wire.stream_reset(cursor, reason), *events)
+                return (wire.stream_reset(cursor, reason), *events)
         return None
 
     def _lose(self, error: BaseException) -> None:
@@ -473,50 +396,3 @@ class Session(Generic[T]):
         if self._task is not None:
             self._task.cancel()
             self._task = None
-
-
-def _body(chunk: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": chunk, "more_body": more}
-
-
-async def _call(send: Send, message: Message) -> None:
-    """Send. Where `send` itself raises, as that of granian does, the error comes when awaited."""
-    await send(message)
-
-
-async def _await(sending: Awaitable[None]) -> None:
-    await sending
-
-
-def _within(
-    context: contextvars.Context | None, call: Coroutine[Any, Any, None]
-) -> Coroutine[Any, Any, None]:
-    return call if context is None else _steps_within(context, call)
-
-
-async def _steps_within(context: contextvars.Context, call: Coroutine[Any, Any, None]) -> None:
-    """Await a coroutine every step of which sees a context of its own."""
-    try:
-        waiting_for = context.run(call.send, None)
-    except StopIteration:
-        return
-    await _rest_of(call, waiting_for, context)
-
-
-@types.coroutine
-def _rest_of(
-    call: Coroutine[Any, Any, None], waiting_for: Any, context: contextvars.Context | None = None
-) -> Generator[Any, Any, None]:
-    """Await a coroutine whose first step was already taken by hand."""
-    while True:
-        try:
-            value = yield waiting_for
-        except BaseException as error:  # cancellation too belongs to the coroutine
-            step: Callable[[Any], Any] = call.throw
-            argument: Any = error
-        else:
-            step, argument = call.send, value
-        try:
-            waiting_for = step(argument) if context is None else context.run(step, argument)
-        except StopIteration:
-            return

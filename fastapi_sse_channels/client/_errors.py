@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from .._errors import SSEChannelsError, StreamResetError
 
 if TYPE_CHECKING:
-    from .._core.log import ResetReason
+    from .._core.wire import ResetReason
 
 
 class StreamRefusedError(SSEChannelsError):

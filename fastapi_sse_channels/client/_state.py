@@ -37,7 +37,7 @@ from ._errors import (
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 
 if TYPE_CHECKING:
-    from .._core.log import ResetReason
+    from .._core.wire import ResetReason
 
 T = TypeVar("T")
 InvalidPolicy = Literal["raise", "skip"]

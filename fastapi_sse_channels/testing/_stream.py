@@ -27,8 +27,7 @@ from ._waiting import time_limit
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .._core.log import ResetReason
-    from .._core.wire import CloseReason
+    from .._core.wire import CloseReason, ResetReason
     from ._exchange import Exchange
 
 T = TypeVar("T")

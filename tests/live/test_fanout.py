@@ -157,7 +157,7 @@ class TestBursts:
         await notes.publish("first")
         await eventually(lambda: stream.sends_waiting)
         publishing = asyncio.ensure_future(notes.publish(*"abcdef"))
-        await eventually(lambda: notes.manager.hub.feed("note:1:events").log.top.offset == 4)
+        await eventually(lambda: notes.feed.log.top.offset == 4)
         stream.release()
         await stream.until(b'"text":"f"')
 
@@ -196,7 +196,7 @@ class TestBursts:
         self, make_notes, connect
     ):
         notes = make_notes(history_size=2)
-        key, broker = notes.manager.channel("1").key, notes.manager.broker
+        key, broker = notes.engine.keys.key("1"), notes.manager.broker
         body = event_body(b'{"type":"note","text":"overrun"}')
 
         class Overrunning(_WithTimeout):
@@ -208,7 +208,7 @@ class TestBursts:
                     if message["type"] == "http.response.body" and self.remaining:
                         Overrunning.remaining -= 1
                         for _ in range(4):
-                            await broker.publish(key, body, notes.manager.retention)
+                            await broker.publish(key, body, notes.engine.retention)
                     await send(message)
 
                 await self.app(scope, receive, wrapped)
@@ -227,7 +227,8 @@ class TestBursts:
         notes = make_notes(history_bytes=1000, slow_after=0.1)
         async with notes.manager.subscribe("1") as events:
             await notes.publish(*("x" * 20 for _ in range(8)))
-            await eventually(lambda: events.stuck_since is not None)
+            [reader] = notes.engine.hub.subscribers
+            await eventually(lambda: reader.stuck_since is not None)
             async with asyncio.timeout(5):
                 await anext(events)
                 await notes.publish("y" * 700)
@@ -281,13 +282,13 @@ class TestPublishers:
         [oldest, *_] = await notes.publish(*map(str, range(history_size)))
         await coming(notes.app, last_event_id=oldest)
         await eventually(lambda: len(opening) > 3)
-        feed = notes.manager.hub.feed("note:1:events")
+        feed = notes.feed
 
         async with asyncio.timeout(5):
             for number in range(200):
                 await notes.publish(str(number))
 
-        assert feed is notes.manager.hub.feed("note:1:events")
+        assert feed is notes.feed
 
     async def test_resuming_client_gets_what_was_there_when_it_came_however_slowly_it_opens(
         self, make_notes, connect, eventually

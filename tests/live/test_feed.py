@@ -8,7 +8,7 @@ import pytest
 
 from fastapi_sse_channels._core.log import Retention, new_log
 from fastapi_sse_channels._core.position import awaiting_initial
-from fastapi_sse_channels._live.feed import Courtesy, Feed
+from fastapi_sse_channels._live.feed import Feed
 
 FRAME = len(b"id: epoch.1.n\ndata: x\n\n")
 
@@ -322,28 +322,6 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await other
         assert cancelled.cancelled()
-
-
-class TestCourtesy:
-    def test_budget_is_the_patience_and_a_tenth_of_the_time(self):
-        courtesy = Courtesy(1.0)
-        assert courtesy.limits(0) == (1.0, 0.05)
-
-        courtesy.spend(0.0, 0.4)
-        assert courtesy.limits(0.4) == (1.0, 0.05)
-        courtesy.spend(0.4, 0.8)
-        assert courtesy.limits(0.8) == (1.0, 0.0)
-        courtesy.spend(0.8, 1.2)
-        assert courtesy.limits(1.2) == (0.0, 0.0)
-        assert courtesy.limits(3.3) == (1.0, 0.0)
-        assert courtesy.limits(8.2) == (1.0, 0.05)
-
-    def test_waits_at_the_same_time_count_once(self):
-        courtesy = Courtesy(1.0)
-        for _ in range(10):
-            courtesy.spend(0.0, 0.3)
-
-        assert courtesy.limits(0.3) == (1.0, 0.05)
 
 
 @pytest.mark.parametrize("error", [OSError("the store is away"), asyncio.CancelledError()])

@@ -17,7 +17,7 @@ from fastapi import HTTPException
 from fastapi_sse_channels import ConfigurationError, Session, StreamResetError
 from fastapi_sse_channels._core.log import PIECE, Log
 from fastapi_sse_channels._core.position import Position, new_epoch, start_of
-from fastapi_sse_channels._live import request as _request
+from fastapi_sse_channels._live import running
 
 URL = "/notes/1/events"
 USER: ContextVar[str] = ContextVar("user")
@@ -119,9 +119,9 @@ class TestOpening:
             if len(loads) < 3:
                 for text in "abcdef":
                     await notes.manager.broker.publish(
-                        notes.manager.channel("1").key,
-                        notes.manager.schema.body({"type": "note", "text": text}),
-                        notes.manager.retention,
+                        notes.engine.keys.key("1"),
+                        notes.engine.schema.body({"type": "note", "text": text}),
+                        notes.engine.retention,
                     )
             return {"type": "note", "text": f"initial {len(loads)}"}
 
@@ -139,9 +139,9 @@ class TestOpening:
         async def initial():
             for text in "abcdef":
                 await notes.manager.broker.publish(
-                    notes.manager.channel("1").key,
-                    notes.manager.schema.body({"type": "note", "text": text}),
-                    notes.manager.retention,
+                    notes.engine.keys.key("1"),
+                    notes.engine.schema.body({"type": "note", "text": text}),
+                    notes.engine.retention,
                 )
             return {"type": "note"}
 
@@ -322,7 +322,7 @@ class TestLostContinuity:
         notes = make_notes()
         await notes.publish("a", "b")
         stream = await connect(notes.app, URL)
-        feed = notes.manager.hub.feed("note:1:events")
+        feed = notes.feed
 
         feed.log.restart(start_of(new_epoch()))
         feed.notify()
@@ -349,7 +349,7 @@ class TestLostContinuity:
         notes = make_notes()
         [*_, seen] = await notes.publish("a", "b")
         stream = await connect(notes.app, URL)
-        feed = notes.manager.hub.feed("note:1:events")
+        feed = notes.feed
         elsewhere = Log(feed.log.retention, Position(feed.log.epoch, top, "other"), before=before)
         async with notes.manager.subscribe("1") as events:
             feed.log.become(elsewhere)
@@ -368,7 +368,7 @@ class TestLostContinuity:
     ):
         notes = make_notes(router={"initial_event": reloading.load})
         stream = await connect(notes.app, URL)
-        feed = notes.manager.hub.feed("note:1:events")
+        feed = notes.feed
         feed.log.restart(start_of(new_epoch()))
         feed.notify()
         await eventually(lambda: len(reloading.loads) == 2)
@@ -478,7 +478,7 @@ class TestContext:
         await notes.publish(*"abcdefgh")
         stream.release()
         await stream.until(b'"text":"initial 2"')
-        feed = notes.manager.hub.feed(notes.manager.keys.key("1"))
+        feed = notes.feed
         feed.log.restart(start_of(new_epoch()))
         feed.notify()
         await stream.until(b'"text":"initial 3"')
@@ -648,7 +648,7 @@ class TestClosing:
     ):
         notes = make_notes()
         stream = await connect(notes.app, URL)
-        [session] = notes.manager.sessions("1")
+        [session] = notes.engine.hub.streams
         stream.hold()
         await notes.publish("a")
         await eventually(lambda: stream.sends_waiting)
@@ -762,7 +762,7 @@ class TestHooks:
 
         def note(name):
             def hook(session):
-                seen.append((name, session.channel.session_count, session.is_ended))
+                seen.append((name, session.channel.session_count))
 
             async def async_hook(session):
                 hook(session)
@@ -774,7 +774,7 @@ class TestHooks:
         stream.disconnect()
         await stream.until_end()
 
-        assert seen == [("on", 1, False), ("off", 0, True)]
+        assert seen == [("on", 1), ("off", 0)]
 
     async def test_hooks_see_what_the_client_sent(self, make_notes, connect):
         sessions: list[Session[Any]] = []
@@ -812,7 +812,7 @@ class TestHooks:
     async def test_on_disconnect_that_hangs_is_given_up_and_named(
         self, make_notes, connect, caplog, monkeypatch
     ):
-        monkeypatch.setattr(_request, "_DISCONNECT_TIMEOUT", 0.05)
+        monkeypatch.setattr(running, "_DISCONNECT_TIMEOUT", 0.05)
         ended = asyncio.Event()
 
         async def on_disconnect(_session):

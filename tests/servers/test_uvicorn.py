@@ -179,11 +179,11 @@ class TestSessions:
     async def test_session_that_is_written_to_does_not_count_as_idle(
         self, notes, transports, eventually
     ):
-        before = [session.written_at for session in notes.manager.sessions("1")]
+        before = [stream.written_at for stream in notes.engine.hub.streams]
         await notes.publish("a")
         await eventually(lambda: all(b'"text":"a"' in sent.last for sent in transports))
 
-        after = [session.written_at for session in notes.manager.sessions("1")]
+        after = [stream.written_at for stream in notes.engine.hub.streams]
         assert all(later > earlier for earlier, later in zip(before, after, strict=True))
 
 

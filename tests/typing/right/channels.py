@@ -77,7 +77,6 @@ async def publishes(publisher: DiscussionPublisher, channel: DiscussionChannel) 
 async def follows() -> None:
     channel = discussions.channel(42)
     assert_type(channel, Channel[CommentAdded | DiscussionClosed])
-    assert_type(channel.manager, ChannelManager[CommentAdded | DiscussionClosed])
     assert_type(channel.sessions, tuple[Session[CommentAdded | DiscussionClosed], ...])
     assert_type(discussions.sessions("42"), tuple[Session[CommentAdded | DiscussionClosed], ...])
     async with channel.subscribe(last_event_id="x") as events:

@@ -131,20 +131,22 @@ async def test_subscription_that_took_an_event_before_it_was_told_of_it_is_not_b
     async with notes.manager.subscribe("1") as events:
         await notes.publish("a")
         await texts(events, 1)
-        await eventually(lambda: not notes.manager.hub.feed("note:1:events").dirty)
+        await eventually(lambda: not notes.feed.dirty)
 
-        assert events.stuck_since is None
+        [reader] = notes.engine.hub.subscribers
+        assert reader.stuck_since is None
 
 
 async def test_subscription_that_was_reset_is_not_behind(make_notes, eventually):
     notes = make_notes(history_size=3, slow_after=0.01)
     async with notes.manager.subscribe("1") as events:
         await notes.publish(*"abcdefgh")
-        await eventually(lambda: events.stuck_since is not None)
+        [reader] = notes.engine.hub.subscribers
+        await eventually(lambda: reader.stuck_since is not None)
         with pytest.raises(StreamResetError, match="slow"):
             await anext(events)
 
-        assert events.stuck_since is None
+        assert reader.stuck_since is None
 
 
 async def test_id_of_a_stream_that_awaits_its_initial_event_leaves_no_hole(make_notes):
@@ -159,7 +161,7 @@ async def test_log_that_begins_anew_is_raised_once_and_iteration_goes_on(make_no
     async with notes.manager.subscribe("1") as events:
         await notes.publish("a", "b")
         await texts(events, 2)
-        notes.manager.hub.feed("note:1:events").log.restart(start_of(new_epoch()))
+        notes.feed.log.restart(start_of(new_epoch()))
         await notes.publish(*"abcd")
 
         with pytest.raises(StreamResetError, match="epoch"):
@@ -193,15 +195,15 @@ async def test_left_subscription_keeps_nothing(make_notes):
     async with notes.manager.subscribe("1"):
         pass
 
-    assert notes.manager.hub.feed("note:1:events") is None
-    assert not notes.manager.hub.subscriptions
+    assert notes.engine.hub.feed("note:1:events") is None
+    assert not notes.engine.hub.subscribers
 
 
 async def test_event_of_another_version_is_skipped_after_its_error(make_notes):
     notes = make_notes()
     async with notes.manager.subscribe("1") as events:
         await notes.manager.broker.publish(
-            "note:1:events", b'data: {"type":"renamed"}\n\n', notes.manager.retention
+            "note:1:events", b'data: {"type":"renamed"}\n\n', notes.engine.retention
         )
         await notes.publish("after")
 

@@ -95,7 +95,7 @@ class TestReplay:
         append(log, 3)
 
         assert not cursor.is_cut_off
-        assert [cursor.take_entry().offset for _ in range(6)] == [2, 3, 4, 5, 6, 7]
+        assert [e.offset for _ in range(6) if (e := cursor.take_entry())] == [2, 3, 4, 5, 6, 7]
 
 
 class TestCutOff:

@@ -15,7 +15,7 @@ from redis.retry import Retry
 from ..._errors import PublishError
 from ._connect import address_of, database_of, options_for, url_error
 from ._envelope import NotOursError
-from ._explain import explain
+from ._errors import explain
 from ._names import Names
 from ._scripts import PUBLISH, parse_position, publish_call
 
@@ -96,7 +96,9 @@ class BlockingStore:
         Raises:
             PublishError: The event is not known to be stored.
         """
-        keys, arguments = publish_call(self._names, key, body, retention, idempotency_key)
+        keys, arguments = publish_call(
+            self._names, key, body, retention, idempotency_key=idempotency_key
+        )
         call = (len(keys), *keys, *arguments)
         self._deadline.at = time.monotonic() + self._seconds
         try:

@@ -17,8 +17,9 @@ from ._connect import (
     connect_to_server,
     url_error,
 )
+from ._continuity import read_log
 from ._envelope import NotOursError
-from ._explain import UNAVAILABLE, explain
+from ._errors import UNAVAILABLE, explain
 from ._names import Names
 from ._node import Follow, Node
 
@@ -225,7 +226,9 @@ class RedisBroker(Broker):
         """See `Broker.publish`."""
         node = self._started()
         try:
-            return await node.publish(key, body, retention, idempotency_key)
+            return await node.commands.publish(
+                key, body, retention, idempotency_key=idempotency_key
+            )
         except (*UNAVAILABLE, NotOursError) as error:
             raise PublishError(self._explain(error)) from error
 
@@ -233,7 +236,7 @@ class RedisBroker(Broker):
         """See `Broker.history`."""
         node = self._started()
         try:
-            log = await node.read(key, retention)
+            log = await read_log(retention, lambda since: node.commands.look(key, since, retention))
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
         return history_of(log, since)
@@ -244,7 +247,7 @@ class RedisBroker(Broker):
         """See `Broker.subscribe`."""
         node = self._started()
         try:
-            return await node.follow(key, retention, notify)
+            return await node.following.follow(key, retention, notify)
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
@@ -252,7 +255,7 @@ class RedisBroker(Broker):
         """See `Broker.refresh`."""
         node = self._started()
         try:
-            await node.refresh(key)
+            await node.following.refresh(key)
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
@@ -260,7 +263,7 @@ class RedisBroker(Broker):
         """See `Broker.unsubscribe`."""
         self._leave_closed_loop()
         if self._node is not None:
-            self._node.unfollow(key)
+            self._node.following.unfollow(key)
 
     def report_sessions(self, key: str, count: int) -> None:
         """See `Broker.report_sessions`."""

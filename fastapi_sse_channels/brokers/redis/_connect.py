@@ -46,7 +46,7 @@ class Connector(Protocol):
         """Name the server that carries a channel."""
         ...
 
-    def reader_connection(self, shard: str) -> AbstractConnection:
+    def subscriber_connection(self, shard: str) -> AbstractConnection:
         """Return a new connection that waits for messages without a time limit."""
         ...
 
@@ -95,8 +95,8 @@ class PoolConnector:
     async def find_servers(self) -> None:
         """See `Connector.find_servers`; there is one, or the Sentinels are asked."""
 
-    def reader_connection(self, shard: str) -> AbstractConnection:
-        """See `Connector.reader_connection`."""
+    def subscriber_connection(self, shard: str) -> AbstractConnection:
+        """See `Connector.subscriber_connection`."""
         del shard
         pool = self.client.connection_pool
         # with a time limit of its own, redis-py takes a dead socket for a quiet one
@@ -170,8 +170,8 @@ class ClusterConnector:
         await self.client.initialize()
         await self.client.nodes_manager.initialize()
 
-    def reader_connection(self, shard: str) -> AbstractConnection:
-        """See `Connector.reader_connection`."""
+    def subscriber_connection(self, shard: str) -> AbstractConnection:
+        """See `Connector.subscriber_connection`."""
         # plain pub/sub reaches every server of a cluster, so any will do
         node = self.client.get_node(node_name=shard) if shard else self._any_primary()
         if node is None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from ._explain import UNAVAILABLE
+from ._errors import UNAVAILABLE
+from ._lease import is_alive
 from ._scripts import COUNT, run_script
 from ._tasks import end
 
@@ -72,12 +73,12 @@ class SessionCounts:
         self._changed.set()
 
     def rewrite(self) -> None:
-        """Write every count again; the server may have lost them."""
+        """See `Table.rewrite`."""
         self._unwritten.update(dict.fromkeys(self._own))
         self._changed.set()
 
     def rename(self, node: str) -> None:
-        """Count for another node from now on, whose lease begins; that of the former one ends."""
+        """See `Table.rename`."""
         self._node, self._former_node = node, self._node
         self.rewrite()
 
@@ -95,15 +96,14 @@ class SessionCounts:
         }
         for own in (self._node, self._former_node):
             others.pop(own, None)
-        alive = await asyncio.gather(*(self._is_alive(node) for node in others))
+        alive = await asyncio.gather(
+            *(is_alive(self._client, self._names, node) for node in others)
+        )
         dead = [node for node, lives in zip(others, alive, strict=True) if not lives]
         if dead:
             await _reply(self._client.hdel(self._names.counts(key), *dead))
         total = sum(n for n, lives in zip(others.values(), alive, strict=True) if lives)
         return total + self._own.get(key, 0)
-
-    async def _is_alive(self, node: str) -> bool:
-        return bool(await _reply(self._client.exists(self._names.lease(node))))
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

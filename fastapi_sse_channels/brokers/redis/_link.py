@@ -7,25 +7,27 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ._probe import Probe
-from ._reader import Reader, Verbs
+from ._subscriber import Subscriber
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
+
+    from ._verbs import Verbs
 
 
 class LinkListener(Protocol):
     """What a link reports to."""
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
-        """An event came; returns what the link should await before the next one."""
+        """Take an event; returns what the link should await before the next one."""
         ...
 
     def on_link_up(self, link: Link, *, is_first: bool) -> None:
-        """A connection listens; unless it is the first, events may have been missed."""
+        """Hear that a connection listens; unless it is the first, events may have been missed."""
         ...
 
     def on_link_down(self, link: Link, error: BaseException) -> None:
-        """The connection was lost."""
+        """Hear that the connection was lost."""
         ...
 
 
@@ -60,7 +62,8 @@ class Link:
             make_connection: Returns a connection that is not connected yet.
             publish: Sends a text to a channel, for the probe.
             listener: What the link reports to.
-            pattern: Subscribed all the time, if given.
+            pattern: Subscribed all the time; the link then hears every channel. `None` for a link
+                that hears those that it is asked to.
             verbs: Plain or sharded pub/sub.
             probe_channel: A channel of this server that nobody else uses.
             probe_interval: Seconds.
@@ -73,7 +76,8 @@ class Link:
         self._on_silence = on_silence
         self.probe_channel = probe_channel
         self._probe_channel = probe_channel.encode()
-        self._reader = Reader(
+        self._hears_all = pattern is not None
+        self._subscriber = Subscriber(
             make_connection,
             self,
             patterns=[] if pattern is None else [pattern],
@@ -96,18 +100,18 @@ class Link:
 
     async def start(self, seconds: float) -> None:
         """Connect within `seconds`."""
-        await self._reader.start(seconds)
+        await self._subscriber.start(seconds)
         self._probe.start()
 
     def start_in_background(self) -> None:
         """Connect as soon as that is possible."""
-        self._reader.start_in_background()
+        self._subscriber.start_in_background()
         self._probe.start()
 
     async def stop(self) -> None:
         """Disconnect; what waits for the connection goes on, and finds that there is none."""
         await self._probe.stop()
-        await self._reader.stop()
+        await self._subscriber.stop()
         self.is_up.set()
 
     async def subscribe(self, channel: str) -> None:
@@ -116,11 +120,13 @@ class Link:
         Raises:
             RedisError: There is no connection, or it was lost; the next one listens to the channel.
         """
-        await self._reader.subscribe(channel)
+        if not self._hears_all:
+            await self._subscriber.subscribe(channel)
 
     def unsubscribe(self, channel: str) -> None:
         """Stop listening to a channel."""
-        self._reader.unsubscribe(channel)
+        if not self._hears_all:
+            self._subscriber.unsubscribe(channel)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
         """See `Listener.on_message`."""
@@ -142,5 +148,5 @@ class Link:
 
     async def _on_miss(self, misses: int) -> None:
         if misses % self.MISSES_BEFORE_RECONNECT == 0:
-            self._reader.restart()
+            self._subscriber.restart()
             await self._on_silence(self)

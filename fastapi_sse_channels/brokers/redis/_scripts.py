@@ -65,12 +65,13 @@ async def run_script(
         return await client.eval(script.text, len(keys), *keys, *arguments)
 
 
-def publish_call(  # noqa: PLR0917  # the one call of the script
+def publish_call(
     names: Names,
     key: str,
     body: bytes,
     retention: Retention,
-    idempotency_key: str | None,
+    *,
+    idempotency_key: str | None = None,
     verb: str = "PUBLISH",
 ) -> tuple[list[str], list[str | bytes | int]]:
     """Return the keys and arguments of `publish.lua`."""

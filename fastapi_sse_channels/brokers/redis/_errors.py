@@ -1,4 +1,4 @@
-"""What to do about an error of Redis."""
+"""The errors that Redis raises, and the way out of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ._names import Names
 
 
-# What a command raises while the server is away. A cluster's own errors are no RedisErrors; and for
-# a connection that is closed between being opened and being written to, uvloop has only a plain
+# What a command raises while the server is away. A cluster's own errors are no RedisErrors. Where a
+# connection is closed between being opened and being written to, uvloop raises a plain
 # RuntimeError, redis-py 8.1 an AttributeError of the writer that is gone, and asyncio of Python
 # 3.12 and 3.13.0 a TypeError: it calls a method of the transport that closing has set to None.
 UNAVAILABLE = (
@@ -42,7 +42,7 @@ def is_foreign(error: BaseException) -> bool:
 
 
 def lacks_rights(error: BaseException) -> bool:
-    """Whether the user may not do something, be it inside a script."""
+    """Whether Redis denied permission, directly or inside a script."""
     in_script = ("The user executing the script", "ACL failure in script")
     return isinstance(error, NoPermissionError) or str(error).startswith(in_script)
 

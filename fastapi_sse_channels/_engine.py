@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._core.encoder import EventSchema
     from ._core.keys import KeySpace
     from ._core.log import Retention
+    from ._declaration import Declaration
     from ._live.stream import StreamSettings
     from .brokers import Broker
 
@@ -28,26 +29,35 @@ class Engine(Generic[T]):
     """The parts of a manager, and the hub that runs them on the current event loop.
 
     Attributes:
-        name: The union's name in the OpenAPI document.
-        schema: Checks and encodes events.
-        keys: Names the channels.
+        declaration: What is streamed, and what is kept of it.
         broker: Stores and announces events.
-        retention: How much of each channel is kept.
         stream_settings: Settings of all streams.
         slow_after: Seconds for which one publish waits for readers, at most.
         max_sessions: Streams open at once in this process.
     """
 
-    name: str
-    schema: EventSchema[T]
-    keys: KeySpace
+    declaration: Declaration[T]
     broker: Broker
-    retention: Retention
     stream_settings: StreamSettings
     slow_after: float
     max_sessions: int | None
     _running: Hub | None = field(default=None, init=False)
     _starts: int = field(default=0, init=False)
+
+    @property
+    def schema(self) -> EventSchema[T]:
+        """See `Declaration`."""
+        return self.declaration.schema
+
+    @property
+    def keys(self) -> KeySpace:
+        """See `Declaration`."""
+        return self.declaration.keys
+
+    @property
+    def retention(self) -> Retention:
+        """See `Declaration`."""
+        return self.declaration.retention
 
     @property
     def running_hub(self) -> Hub | None:
@@ -108,6 +118,7 @@ class Engine(Generic[T]):
         await self.broker.start()
         self._starts += 1
         hub.start()
+        await self.broker.compare(self.keys.name, self.declaration.summary)
 
     async def stop(self) -> None:
         """Undo one `start`; the last one ends every stream and releases the broker."""

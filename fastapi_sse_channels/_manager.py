@@ -14,15 +14,16 @@ from typing_extensions import TypeForm
 
 from ._channel import Channel, Session
 from ._checks import check_choice, check_finite, check_positive, check_whole
-from ._core.encoder import EventNames, EventSchema
-from ._core.keys import MAX_RESOURCE_ID_LENGTH, KeySpace
-from ._core.log import Retention
+from ._core.encoder import EventNames
+from ._core.keys import MAX_RESOURCE_ID_LENGTH
+from ._declaration import declare
 from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
 from ._live.stream import SlowPolicy, StreamSettings
 from ._publisher import Publisher
 from ._servers.uvicorn import Chunks
 from ._subscription import Subscription
+from ._sync_publisher import SyncPublisher, made_of
 from .brokers import Broker, MemoryBroker
 from .brokers._address import without_password
 
@@ -94,13 +95,8 @@ class ChannelManager(Generic[T]):
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.
         """
-        check_whole(
-            history_size=history_size,
-            history_bytes=history_bytes,
-            max_event_bytes=max_event_bytes,
-            retry=retry,
-        )
-        check_positive(history_ttl=history_ttl, send_timeout=send_timeout, slow_after=slow_after)
+        check_whole(retry=retry)
+        check_positive(send_timeout=send_timeout, slow_after=slow_after)
         check_finite(drain_spread=drain_spread)
         check_choice("slow_policy", slow_policy, SlowPolicy)
         if ping_interval is not None:
@@ -108,13 +104,20 @@ class ChannelManager(Generic[T]):
             check_finite(ping_interval=ping_interval)
         if max_sessions is not None:
             check_whole(max_sessions=max_sessions)
-        schema = EventSchema(event_type, max_event_bytes=max_event_bytes, event_names=event_names)
+        declaration = declare(
+            event_type,
+            key_prefix=key_prefix,
+            key_suffix=key_suffix,
+            name=name,
+            event_names=event_names,
+            history_size=history_size,
+            history_bytes=history_bytes,
+            history_ttl=history_ttl,
+            max_event_bytes=max_event_bytes,
+        )
         self._engine = Engine(
-            name=name or schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event",
-            schema=schema,
-            keys=KeySpace(key_prefix, key_suffix),
-            broker=_broker(broker),
-            retention=Retention(history_size, history_bytes, history_ttl),
+            declaration,
+            _broker(broker),
             stream_settings=StreamSettings(
                 ping_interval=ping_interval,
                 send_timeout=send_timeout,
@@ -238,6 +241,17 @@ class ChannelManager(Generic[T]):
         """Provide a publisher: `Annotated[Publisher[E], Depends(manager.publisher)]`."""
         return Publisher(self._engine, asyncio.get_running_loop())
 
+    def sync_publisher(self) -> SyncPublisher[T]:
+        """Make a publisher for code without an event loop: Celery tasks, cron jobs, scripts.
+
+        It works without a running application, and agrees with this manager in everything.
+
+        Raises:
+            ConfigurationError: The broker cannot be reached without an event loop: it is the
+                in-memory one, or Redis behind Sentinel or in a cluster.
+        """
+        return made_of(self._engine.declaration, self.broker.sync_store())
+
     def channel_for(self, parameter: str) -> Callable[..., Awaitable[Channel[T]]]:
         """Make a dependency that provides the channel named by a path parameter.
 
@@ -307,8 +321,3 @@ def _broker(broker: object) -> Broker:
         "object"
     )
     raise ConfigurationError(msg)
-
-
-def _pascal(text: str) -> str:
-    words = "".join(c if c.isalnum() and c.isascii() else " " for c in text).split()
-    return "".join(word[:1].upper() + word[1:] for word in words)

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from ._checks import check_finite, check_positive, check_text, check_whole
-from ._core.encoder import EventNames, EventSchema
-from ._core.keys import KeySpace
-from ._core.log import Retention
+from ._checks import check_finite, check_positive, check_text
+from ._declaration import Declaration, declare
 from ._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
+
+    from ._core.encoder import EventNames
+    from .brokers import SyncStore
 
 T = TypeVar("T")
 
@@ -22,8 +23,9 @@ T = TypeVar("T")
 class SyncPublisher(Generic[T]):
     """Publishes without an event loop: from Celery tasks, cron jobs and scripts.
 
-    Pass it the values that the application's `ChannelManager` has; it then reaches the streams of
-    every process. May be shared by threads.
+    Made by `ChannelManager.sync_publisher`, it cannot differ from the manager. Where a program
+    cannot import that, pass the values that the manager has; a difference is logged with the first
+    publish. Reaches the streams of every process, and may be shared by threads.
     """
 
     def __init__(
@@ -68,26 +70,29 @@ class SyncPublisher(Generic[T]):
         if not isinstance(broker, str):
             msg = f"broker={broker!r} is no address of a server; use broker='redis://host:port/db'"
             raise ConfigurationError(msg)
-        check_whole(
-            history_size=history_size, history_bytes=history_bytes, max_event_bytes=max_event_bytes
-        )
-        check_positive(history_ttl=history_ttl, publish_timeout=publish_timeout)
+        check_positive(publish_timeout=publish_timeout)
         check_finite(publish_timeout=publish_timeout)
         try:
             from .brokers.redis import BlockingStore  # noqa: PLC0415  # an optional extra
         except ModuleNotFoundError as error:
             raise ConfigurationError(str(error)) from error
 
-        self._schema = EventSchema(
-            event_type, max_event_bytes=max_event_bytes, event_names=event_names
+        self._declaration = declare(
+            event_type,
+            key_prefix=key_prefix,
+            key_suffix=key_suffix,
+            name=None,
+            event_names=event_names,
+            history_size=history_size,
+            history_bytes=history_bytes,
+            history_ttl=history_ttl,
+            max_event_bytes=max_event_bytes,
         )
-        self._keys = KeySpace(key_prefix, key_suffix)
-        self._retention = Retention(history_size, history_bytes, history_ttl)
-        self._store = BlockingStore(broker, namespace=namespace, seconds=publish_timeout)
+        self._store: SyncStore = BlockingStore(broker, namespace=namespace, seconds=publish_timeout)
 
     def __repr__(self) -> str:
         """Show where it publishes."""
-        return f"<SyncPublisher {self._keys.name}>"
+        return f"<SyncPublisher {self._declaration.keys.name}>"
 
     def publish(
         self,
@@ -104,12 +109,23 @@ class SyncPublisher(Generic[T]):
             ConfigurationError: The idempotency key is no text, or an empty one.
             PublishError: Redis could not confirm that the event is stored.
         """
-        key = self._keys.key(resource_id)
+        declaration = self._declaration
+        key = declaration.keys.key(resource_id)
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
-        body = self._schema.body(event)
-        return self._store.publish(key, body, self._retention, idempotency_key).event_id
+        body = declaration.schema.body(event)
+        position = self._store.publish(key, body, declaration.retention, idempotency_key)
+        self._store.compare(declaration.keys.name, declaration.summary)
+        return position.event_id
 
     def close(self) -> None:
         """Close the connections; the next publish opens one again."""
         self._store.close()
+
+
+def made_of(declaration: Declaration[T], store: SyncStore) -> SyncPublisher[T]:
+    """Make a publisher of what a manager is made of."""
+    publisher: SyncPublisher[T] = SyncPublisher.__new__(SyncPublisher)
+    publisher._declaration = declaration  # noqa: SLF001  # its constructor takes what users write
+    publisher._store = store  # noqa: SLF001
+    return publisher

@@ -116,6 +116,7 @@ def test_users_see_what_is_meant_for_them_alone():
         "start",
         "stop",
         "subscribe",
+        "sync_publisher",
         "total_session_count",
     }
 

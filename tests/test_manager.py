@@ -119,8 +119,11 @@ class TestConfiguration:
         make_notes(broker=broker, key_prefix="other")
 
     def test_name_comes_from_the_key_parts(self, make_notes):
-        assert make_notes(key_prefix="chat-room", key_suffix="x").engine.name == "ChatRoomXEvent"
-        assert make_notes(name="Given").engine.name == "Given"
+        assert (
+            make_notes(key_prefix="chat-room", key_suffix="x").engine.declaration.name
+            == "ChatRoomXEvent"
+        )
+        assert make_notes(name="Given").engine.declaration.name == "Given"
 
     def test_repr_says_what_is_open(self, make_notes):
         notes = make_notes()

@@ -42,6 +42,7 @@ class EventSchema(Generic[T]):
         name: The name the union was declared with, if it has one (`type X = …`, `RootModel`).
         discriminator: The field whose literal names an event, as it is called in JSON.
         names: Every event name of the union.
+        event_names: Whether events are named on the wire too.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class EventSchema(Generic[T]):
         check_choice("event_names", event_names, EventNames)
         self.event_type = event_type
         self.max_event_bytes = max_event_bytes
+        self.event_names = event_names
         self._is_named_on_wire = event_names == "discriminator"
         self.name, bare = _unwrap(event_type)
         members, declared = _members(bare)

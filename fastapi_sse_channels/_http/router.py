@@ -97,7 +97,7 @@ def create_sse_router(
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)
-    name = name or f"stream_{_snake(engine.name)}"
+    name = name or f"stream_{_snake(engine.declaration.name)}"
     router.add_api_route(
         path,
         endpoint,
@@ -105,7 +105,7 @@ def create_sse_router(
         name=name,
         tags=tags,
         dependencies=dependencies,
-        summary=f"Stream {engine.name}",
+        summary=f"Stream {engine.declaration.name}",
         description=_description(engine),
         response_class=EventStreamDocs,
         response_model=_named(engine),
@@ -184,7 +184,7 @@ def _named(engine: Engine[Any]) -> Any:
         # model that refers to itself for a circular reference
         declared = Annotated[declared, AfterValidator(_unchanged)]
     alias: Any = TypeAliasType
-    return alias(engine.name, declared)
+    return alias(engine.declaration.name, declared)
 
 
 def _unchanged(event: object) -> object:

@@ -1,6 +1,6 @@
 """Where channels are stored, and how processes hear of events."""
 
-from ._base import Broker, History
+from ._base import Broker, History, SyncStore
 from ._memory import MemoryBroker
 
-__all__ = ["Broker", "History", "MemoryBroker"]
+__all__ = ["Broker", "History", "MemoryBroker", "SyncStore"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .._checks import check_unshared
-from .._errors import BrokerClosedError
+from .._errors import BrokerClosedError, ConfigurationError
 
 if TYPE_CHECKING:
     from .._core.log import Entry, Gap, Log, Retention
@@ -54,6 +54,28 @@ def closed_error(broker: Broker) -> BrokerClosedError:
         "`with TestClient(app):`, or `async with sse_lifespan(manager):`"
     )
     return BrokerClosedError(msg)
+
+
+class SyncStore(Protocol):
+    """A broker's store, for code without an event loop."""
+
+    def publish(
+        self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
+    ) -> Position:
+        """See `Broker.publish`.
+
+        Raises:
+            PublishError: The event is not known to be stored.
+        """
+        ...
+
+    def compare(self, keys: str, declaration: str) -> None:
+        """See `Broker.compare`; looks once."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection; the next call opens one again."""
+        ...
 
 
 class Broker(ABC):
@@ -106,6 +128,28 @@ class Broker(ABC):
     def store(self) -> Hashable:
         """Identifies the store; equal for brokers on which equal keys are the same channel."""
         return self
+
+    async def compare(self, keys: str, declaration: str) -> None:  # noqa: B027  # not for all
+        """Log where another program declares the same channels differently.
+
+        Called once for each manager that starts. By default nothing is compared.
+
+        Args:
+            keys: The name of the channels' keys.
+            declaration: What `keys` are declared as; opaque.
+        """
+
+    def sync_store(self) -> SyncStore:
+        """Reach the store without an event loop.
+
+        Raises:
+            ConfigurationError: That is not possible with this broker.
+        """
+        msg = (
+            f"{self!r} cannot be reached without an event loop; use broker='redis://…', one "
+            "server, in the manager"
+        )
+        raise ConfigurationError(msg)
 
     @abstractmethod
     async def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from ..._errors import PublishError
+from .._comparison import disagreement
 from ._connect import address_of, database_of, options_for, url_error
 from ._envelope import NotOursError
 from ._errors import explain
@@ -24,8 +26,12 @@ if TYPE_CHECKING:
     from ..._core.position import Position
 
 
+logger = logging.getLogger("fastapi_sse_channels")
+
 # Each thread uses one connection; with redis-py's default limit, the hundred and first fails.
 _AS_MANY_AS_THREADS = 2**31
+# an event that is stored already is not kept waiting for a warning
+_COMPARE_SECONDS = 0.05
 
 
 class _Deadline(threading.local):
@@ -87,6 +93,7 @@ class BlockingStore:
         pool.connection_class = _bounded(pool.connection_class, self._deadline)
         self._where = f"Redis at {address_of(self._client)}"
         self._names = Names(namespace, database_of(self._client))
+        self._compared: set[str] = set()
 
     def publish(
         self, key: str, body: bytes, retention: Retention, idempotency_key: str | None
@@ -109,6 +116,26 @@ class BlockingStore:
             return parse_position(reply)
         except (RedisError, OSError, NotOursError) as error:
             raise PublishError(explain(error, self._where, self._names)) from error
+
+    def compare(self, keys: str, declaration: str) -> None:
+        """See `SyncStore.compare`."""
+        if keys in self._compared:
+            return
+        self._deadline.at = time.monotonic() + _COMPARE_SECONDS
+        try:
+            found = self._client.get(self._names.declaration(keys))
+        except (RedisError, OSError):
+            return
+        self._compared.add(keys)
+        if found is None:
+            said = (
+                f"no application has declared the channels {keys} on {self._where} in the "
+                f"namespace {self._names.namespace!r}: nobody hears what is published, unless "
+                "one of an older version runs"
+            )
+            logger.warning("%s", said)
+        elif said := disagreement(keys, declaration, found.decode(errors="replace")):
+            logger.warning("%s", said)
 
     def close(self) -> None:
         """Close every connection."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..._checks import check_choice, check_finite, check_positive, check_whole
 from ..._core.log import Log, Retention
 from ..._errors import BrokerError, BrokerNotStartedError, PublishError
-from .._base import Broker, History, closed_error, history_of
+from .._base import Broker, History, SyncStore, closed_error, history_of
+from ._blocking import BlockingStore
 from ._connect import (
     ClusterConnector,
     Connector,
@@ -25,6 +27,9 @@ from ._node import Follow, Node
 
 if TYPE_CHECKING:
     from ..._core.position import Position
+
+
+logger = logging.getLogger("fastapi_sse_channels")
 
 
 class RedisBroker(Broker):
@@ -89,6 +94,8 @@ class RedisBroker(Broker):
         self._node: Node | None = None
         self._starting: asyncio.Future[Node] | None = None
         self._stopping: asyncio.Future[None] | None = None
+        self._namespace = namespace
+        self._url = url if connect is None else None
         self._connect = connect or (
             lambda: connect_to_server(url, seconds=publish_timeout, max_connections=max_connections)
         )
@@ -219,6 +226,24 @@ class RedisBroker(Broker):
         # shielded: it goes on to the end even if the caller is cancelled
         self._stopping = asyncio.ensure_future(node.stop())
         await asyncio.shield(self._stopping)
+
+    async def compare(self, keys: str, declaration: str) -> None:
+        """See `Broker.compare`."""
+        try:
+            await self._started().compare(keys, declaration)
+        except UNAVAILABLE:
+            # full, or away again: a comparison keeps nobody from starting
+            logger.debug("the declaration of %s cannot be compared", keys, exc_info=True)
+
+    def sync_store(self) -> SyncStore:
+        """See `Broker.sync_store`.
+
+        Raises:
+            ConfigurationError: The broker uses Sentinel, a cluster, or connections of its own.
+        """
+        if self._url is None:
+            return super().sync_store()
+        return BlockingStore(self._url, namespace=self._namespace, seconds=self._publish_timeout)
 
     async def publish(
         self, key: str, body: bytes, retention: Retention, *, idempotency_key: str | None = None

@@ -73,6 +73,10 @@ class Names:
         """The hash of session counts by node."""
         return f"{self.namespace}:cnt:{{{key}}}"
 
+    def declaration(self, keys: str) -> str:
+        """The key that says how the channels of a key space are declared."""
+        return f"{self.namespace}:decl:{quote(keys, safe='')}"
+
     def lease(self, node: str) -> str:
         """The key that lives as long as a node does."""
         return f"{self.namespace}:node:{node}"

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Collection
 from typing import TYPE_CHECKING, Literal
 
+from .._comparison import disagreement
 from ._commands import Commands
 from ._complaints import Complaints
 from ._counts import SessionCounts
@@ -17,6 +18,7 @@ from ._links import Links
 from ._position_checks import PositionChecks
 from ._rehearsal import Rehearsal
 from ._repair import Repair
+from ._scripts import POSITION_TTL_MS
 from ._topology import Topology
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Node:
         """Connect nothing yet; times in seconds."""
         self.loop = asyncio.get_running_loop()
         self._connector = connector
+        self._names = names
         first = new_incarnation()
         self.commands = Commands(connector, names, seconds=command_timeout)
         self.counts = SessionCounts(connector.client, names, first)
@@ -120,6 +123,16 @@ class Node:
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
         return await self.commands.limited(self.counts.total(key))
+
+    async def compare(self, keys: str, declaration: str) -> None:
+        """See `Broker.compare`; the declaration of whoever started last is kept."""
+        name = self._names.declaration(keys)
+        set_ = self.commands.client.set(name, declaration, px=POSITION_TTL_MS, get=True)
+        found = await self.commands.limited(set_)
+        if found is not None and (
+            said := disagreement(keys, declaration, found.decode(errors="replace"))
+        ):
+            logger.warning("%s", said)
 
     def on_message(self, channel: bytes, payload: bytes) -> Awaitable[None] | None:
         """See `LinkListener.on_message`."""

@@ -15,11 +15,13 @@ import pytest
 from pydantic import BaseModel
 
 from fastapi_sse_channels import (
+    ChannelManager,
     ConfigurationError,
     InvalidEventError,
     InvalidResourceIdError,
     PublishError,
     SyncPublisher,
+    sse_lifespan,
 )
 from fastapi_sse_channels._core.wire import data_of
 from fastapi_sse_channels.brokers.redis import RedisBroker
@@ -294,3 +296,66 @@ class TestFailing:
         servers.start(server.port, "--save", "")
 
         publisher.publish("1", Note())
+
+
+class TestDeclarations:
+    """What manager and scripts have to agree on is compared in Redis."""
+
+    @pytest.fixture(autouse=True)
+    async def manager(self, server):
+        manager = ChannelManager(
+            Note, key_prefix="note", broker=RedisBroker(server.url), history_size=600
+        )
+        async with sse_lifespan(manager):
+            yield manager
+
+    async def test_publisher_of_a_manager_keeps_the_history_that_the_manager_keeps(
+        self, manager, server, caplog
+    ):
+        publisher = manager.sync_publisher()
+        for number in range(300):
+            await manager.publish("1", Note(text=str(number)))
+        event_id = await asyncio.to_thread(publisher.publish, "1", Note(text="last"))
+        publisher.close()
+
+        assert server.client.xlen(LOG) == 301
+        async with manager.subscribe("1", last_event_id=event_id):
+            pass
+        assert not caplog.records
+
+    async def test_publisher_that_differs_says_so_once(self, make_publisher, caplog):
+        publisher = make_publisher(event_names="discriminator")
+        for _ in range(2):
+            await asyncio.to_thread(publisher.publish, "1", Note())
+
+        [record] = caplog.records
+        assert record.levelname == "WARNING"
+        assert "event_names is 'discriminator' here and 'none' there" in record.message
+        assert "history_size is 256 here and 600 there" in record.message
+        assert "use manager.sync_publisher() in scripts" in record.message
+
+    async def test_publisher_that_nobody_listens_to_says_so(self, make_publisher, caplog):
+        publisher = make_publisher(namespace="other")
+        await asyncio.to_thread(publisher.publish, "1", Note())
+
+        [record] = caplog.records
+        assert "no application has declared the channels note:*:events" in record.message
+        assert "in the namespace 'other'" in record.message
+
+    async def test_application_that_differs_from_the_one_before_says_so(self, server, caplog):
+        other = ChannelManager(Note, key_prefix="note", broker=RedisBroker(server.url))
+        async with sse_lifespan(other):
+            pass
+        async with sse_lifespan(other):
+            pass
+
+        [record] = caplog.records
+        assert "history_size is 256 here and 600 there" in record.message
+
+    async def test_declaration_of_a_later_version_keeps_nobody_from_starting(self, server, caplog):
+        manager = ChannelManager(Note, key_prefix="note", broker=RedisBroker(server.url))
+        server.client.set("sse:decl:note%3A%2A%3Aevents", b"\xff later")
+        async with sse_lifespan(manager):
+            pass
+
+        assert not caplog.records

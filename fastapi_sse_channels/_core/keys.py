@@ -6,7 +6,7 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from uuid import UUID
 
 from .._errors import ConfigurationError, InvalidResourceIdError
@@ -45,10 +45,6 @@ class KeySpace:
             InvalidResourceIdError: The id cannot name a channel.
         """
         return self._before + _encode(checked_resource_id(resource_id)) + self._after
-
-    def resource_id(self, key: str) -> str:
-        """Return the resource id of a key made here."""
-        return unquote(key[len(self._before) : -len(self._after)], errors="strict")
 
 
 def checked_resource_id(resource_id: str | int | UUID) -> str:

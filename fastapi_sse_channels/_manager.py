@@ -14,10 +14,11 @@ from typing_extensions import TypeForm
 
 from ._channel import Channel
 from ._checks import check_choice, check_finite, check_positive, check_text, check_whole
-from ._core.encoder import EventNames, EventSchema
+from ._core.encoder import Encoder, EventNames
 from ._core.keys import MAX_RESOURCE_ID_LENGTH, KeySpace, checked_resource_id
 from ._core.log import Retention
 from ._core.position import MAX_ID_LENGTH
+from ._core.union import EventUnion
 from ._errors import BrokerError, ConfigurationError
 from ._live.hub import Hub
 from ._live.stream import SlowPolicy, StreamSettings
@@ -110,11 +111,10 @@ class ChannelManager(Generic[T]):
             check_finite(ping_interval=ping_interval)
         if max_sessions is not None:
             check_whole(max_sessions=max_sessions)
-        self.schema = EventSchema(
-            event_type, max_event_bytes=max_event_bytes, event_names=event_names
-        )
+        self.union = EventUnion(event_type)
+        self.encoder = Encoder(self.union, max_event_bytes=max_event_bytes, event_names=event_names)
         self.keys = KeySpace(key_prefix, key_suffix)
-        self.name = name or self.schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event"
+        self.name = name or self.union.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event"
         self.broker = _broker(broker)
         self.retention = Retention(history_size, history_bytes, history_ttl)
         self.stream_settings = StreamSettings(
@@ -174,7 +174,7 @@ class ChannelManager(Generic[T]):
         key = self.keys.key(resource_id)
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
-        body = self.schema.body(event)
+        body = self.encoder.body(event)
         hub = self._hub_for_publishing()
         if hub.loop is asyncio.get_running_loop():
             return await self._publish(hub, key, body, idempotency_key)
@@ -213,7 +213,7 @@ class ChannelManager(Generic[T]):
         return Subscription(
             self.hub,
             self.keys.key(resource_id),
-            self.schema,
+            self.union,
             last_event_id=last_event_id,
         )
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from typing_extensions import TypeForm
 
 from ._checks import check_finite, check_positive, check_text, check_whole
-from ._core.encoder import EventNames, EventSchema
+from ._core.encoder import Encoder, EventNames
 from ._core.keys import KeySpace
 from ._core.log import Retention
+from ._core.union import EventUnion
 from ._errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class SyncPublisher(Generic[T]):
         except ModuleNotFoundError as error:
             raise ConfigurationError(str(error)) from error
 
-        self._schema = EventSchema(
-            event_type, max_event_bytes=max_event_bytes, event_names=event_names
+        self._encoder = Encoder(
+            EventUnion(event_type), max_event_bytes=max_event_bytes, event_names=event_names
         )
         self._keys = KeySpace(key_prefix, key_suffix)
         self._retention = Retention(history_size, history_bytes, history_ttl)
@@ -107,7 +108,7 @@ class SyncPublisher(Generic[T]):
         key = self._keys.key(resource_id)
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
-        body = self._schema.body(event)
+        body = self._encoder.body(event)
         return self._store.publish(key, body, self._retention, idempotency_key).event_id
 
     def close(self) -> None:

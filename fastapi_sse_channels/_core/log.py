@@ -11,17 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from .position import Position, start_of
-from .wire import frame
+from .wire import ResetReason, frame
 
 # Bytes. A server's write buffer takes 64 KiB and what it is handed last, for each client that
 # reads nothing.
 PIECE = 32 * 1024
 _PIECES_KEPT = 8
-
-ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,6 @@ class Log:
         retention: Retention,
         top: Position,
         *,
-        before: ResetReason = "trimmed",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start empty at a position; `start_of(new_epoch())` for a new channel.
@@ -112,13 +109,12 @@ class Log:
         Args:
             retention: How much is kept.
             top: The position.
-            before: See `restart`.
             clock: See the attribute.
         """
         self.retention = retention
         self.clock = clock
         self.incarnation = 0
-        self.restart(top, before=before)
+        self.restart(top)
 
     def restart(self, top: Position, *, before: ResetReason = "trimmed") -> None:
         """Forget every entry and go on after another position.
@@ -147,10 +143,6 @@ class Log:
         self.floor = other.floor
         self.nbytes = other.nbytes
         self._entries = other._entries
-
-    def __len__(self) -> int:
-        """Count the entries held."""
-        return len(self._entries)
 
     @property
     def epoch(self) -> str:

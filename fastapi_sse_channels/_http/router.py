@@ -91,7 +91,7 @@ def create_sse_router(
         if hook is not None:
             check_hook(argument, hook)
     provider = channel or manager.channel_for(_only_parameter(path))
-    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.schema.body)
+    snapshot = None if initial_event is None else SnapshotRoute(initial_event, manager.encoder.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)
@@ -174,8 +174,8 @@ def _only_parameter(path: str) -> str:
 
 def _named(manager: ChannelManager[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
-    declared: Any = manager.schema.event_type
-    if manager.schema.name is not None:
+    declared: Any = manager.union.event_type
+    if manager.union.name is not None:
         return declared
     if isinstance(declared, type):
         # otherwise pydantic puts the name into the model's own schema, and from then on takes a
@@ -190,10 +190,10 @@ def _unchanged(event: object) -> object:
 
 
 def _description(manager: ChannelManager[Any]) -> str:
-    names = "\n".join(f"- `{name}`" for name in manager.schema.names)
+    names = "\n".join(f"- `{name}`" for name in manager.union.names)
     return (
         "Server-sent events; the `data` of each is one of the documented objects, told apart by "
-        f"`{manager.schema.discriminator}`:\n\n{names}\n\n"
+        f"`{manager.union.discriminator}`:\n\n{names}\n\n"
         "The stream begins with a `stream-open` event; `stream-reset` says that events were "
         "missed, `stream-close` that the server ends the stream. Try it with `curl -N`: a stream "
         "does not end by itself, so the form below shows nothing."

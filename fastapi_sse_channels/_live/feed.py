@@ -10,7 +10,8 @@ from .._core.position import Position, parse_event_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from .._core.log import Log, ResetReason
+    from .._core.log import Log
+    from .._core.wire import ResetReason
 
 
 # a few events are appended without a pause, however short the history is

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
 
     from .._channel import Channel
-    from .._core.log import ResetReason
-    from .._core.wire import CloseReason
+    from .._core.wire import CloseReason, ResetReason
     from .feed import Feed, Reader
 
 T = TypeVar("T")
@@ -169,7 +168,7 @@ class Session(Generic[T]):
         """
         check_choice("reason", reason, _wire.CloseReason)
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
-        self._extra = _wire.stream_close(reason, reconnect=reconnect, retry=retry)
+        self._extra = _wire.StreamClose(reason, reconnect, retry).encode()
         self._is_closing = True
         self._wake(self)
 
@@ -321,15 +320,15 @@ class Session(Generic[T]):
             assert self.last_event_id is not None
             cursor = self.last_event_id
         frames = [
-            _wire.stream_open(
-                cursor,
-                resumed=self.resumed,
-                ping_interval=self._settings.ping_interval,
-                retry=self._settings.retry(),
-            )
+            _wire.StreamOpen(
+                _wire.PROTOCOL,
+                self.resumed,
+                self._settings.ping_interval,
+                self._settings.retry(),
+            ).encode(cursor)
         ]
         if self._reset is not None:
-            frames.append(_wire.stream_reset(cursor, self._reset))
+            frames.append(_wire.StreamReset(self._reset).encode(cursor))
         log = self._feed.log
         if not (self._is_closing and events):
             since = [entry.frame for entry in log.entries_after(self.offset)]
@@ -442,7 +441,8 @@ class Session(Generic[T]):
         # reset then
         self._move_to_top()
         if not self._is_closing:
-            self._extra = _wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
+            retry = self._settings.retry()
+            self._extra = _wire.StreamClose("ended", reconnect=True, retry=retry).encode()
             self._is_closing = True
 
     async def _reset_frames(self, reason: ResetReason) -> Sequence[bytes] | None:
@@ -458,7 +458,7 @@ class Session(Generic[T]):
                 return None
             if self._can_go_on():
                 cursor, events = self._cursor_before(initial)
-                return (_wire.stream_reset(cursor, reason), *events)
+                return (_wire.StreamReset(reason).encode(cursor), *events)
         return None
 
     def _lose(self, error: BaseException) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .._core.encoder import decode
 from .._core.position import Position, initial_received
 from .._core.wire import data_of
 from .._errors import ConfigurationError, StreamResetError
@@ -13,8 +14,9 @@ from .._errors import ConfigurationError, StreamResetError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .._core.encoder import EventSchema
-    from .._core.log import Entry, ResetReason
+    from .._core.log import Entry
+    from .._core.union import EventUnion
+    from .._core.wire import ResetReason
     from .feed import Feed
     from .hub import Hub
 
@@ -32,14 +34,14 @@ class Subscription(Generic[T]):
         self,
         hub: Hub,
         key: str,
-        schema: EventSchema[T],
+        union: EventUnion[T],
         *,
         last_event_id: str | None,
     ) -> None:
         """Create a subscription that begins when it is entered."""
         self._hub = hub
         self._key = key
-        self._schema = schema
+        self._union = union
         self._last_event_id = last_event_id
         self._feed: Feed | None = None
         self._changed = asyncio.Event()
@@ -103,7 +105,7 @@ class Subscription(Generic[T]):
                 self._position = Position(self._position.epoch, entry.offset, entry.nonce)
                 self._stuck_since = None if self._is_up_to_date else self._now()
                 feed.progressed()
-                return self._schema.decode(data_of(entry.frame))
+                return decode(self._union, data_of(entry.frame))
             if self._is_ended:
                 raise StopAsyncIteration
             self._stuck_since = None

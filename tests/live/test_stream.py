@@ -120,7 +120,7 @@ class TestOpening:
                 for text in "abcdef":
                     await notes.manager.broker.publish(
                         notes.manager.channel("1").key,
-                        notes.manager.schema.body({"type": "note", "text": text}),
+                        notes.manager.encoder.body({"type": "note", "text": text}),
                         notes.manager.retention,
                     )
             return {"type": "note", "text": f"initial {len(loads)}"}
@@ -140,7 +140,7 @@ class TestOpening:
             for text in "abcdef":
                 await notes.manager.broker.publish(
                     notes.manager.channel("1").key,
-                    notes.manager.schema.body({"type": "note", "text": text}),
+                    notes.manager.encoder.body({"type": "note", "text": text}),
                     notes.manager.retention,
                 )
             return {"type": "note"}
@@ -350,7 +350,8 @@ class TestLostContinuity:
         [*_, seen] = await notes.publish("a", "b")
         stream = await connect(notes.app, URL)
         feed = notes.manager.hub.feed("note:1:events")
-        elsewhere = Log(feed.log.retention, Position(feed.log.epoch, top, "other"), before=before)
+        elsewhere = Log(feed.log.retention, feed.log.top)
+        elsewhere.restart(Position(feed.log.epoch, top, "other"), before=before)
         async with notes.manager.subscribe("1") as events:
             feed.log.become(elsewhere)
             feed.notify()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..._core.log import Log, ResetReason, Retention
+from ..._core.log import Log, Retention
 from ..._core.position import NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ..._core.wire import ResetReason
     from ._envelope import Look, Stored
 
 

@@ -67,7 +67,7 @@ class SyncPublisher(Generic[T]):
             )
             raise ConfigurationError(msg)
         if not isinstance(broker, str):
-            msg = f"broker={broker!r} is no address of a server; use broker='redis://host:port/db'"
+            msg = f"broker={broker!r} is not a server's address; use broker='redis://host:port/db'"
             raise ConfigurationError(msg)
         check_whole(
             history_size=history_size, history_bytes=history_bytes, max_event_bytes=max_event_bytes
@@ -102,7 +102,7 @@ class SyncPublisher(Generic[T]):
         Raises:
             InvalidEventError: Refused before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
-            ConfigurationError: The idempotency key is no text, or an empty one.
+            ConfigurationError: The idempotency key is not a non-empty string.
             PublishError: Redis could not confirm that the event is stored.
         """
         key = self._keys.key(resource_id)

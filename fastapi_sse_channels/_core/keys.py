@@ -57,8 +57,8 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
     # str() takes anything, such as the None of a row that is not stored yet; nobody listens there
     if not isinstance(resource_id, str | int | UUID):
         msg = (
-            f"{resource_id!r} is no resource id; pass the str, int or UUID that names the resource "
-            "in the stream's path"
+            f"{resource_id!r} is not a resource id; pass the str, int or UUID that names the "
+            "resource in the stream's path"
         )
         raise InvalidResourceIdError(msg)
     text = resource_id if isinstance(resource_id, str) else str(resource_id)

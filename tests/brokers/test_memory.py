@@ -174,7 +174,7 @@ async def test_idempotency_keys_are_bounded_and_the_oldest_goes_first():
     assert {len(name) for name in broker._published} == {16}
 
 
-def test_bound_of_no_idempotency_keys_is_refused():
+def test_bound_of_idempotency_keys_is_checked():
     with pytest.raises(ConfigurationError, match="max_idempotency_keys=0 must be a whole number"):
         MemoryBroker(max_idempotency_keys=0)
 

@@ -101,5 +101,5 @@ def test_name_covers_exactly_the_keys():
 # their texts would be ids of their own, whose events no stream of the resource hears
 @pytest.mark.parametrize("resource_id", [None, 1.0, b"1", ("a", "b"), object()])
 def test_what_is_no_id_is_refused(resource_id):
-    with pytest.raises(InvalidResourceIdError, match="is no resource id; pass the str, int or"):
+    with pytest.raises(InvalidResourceIdError, match="is not a resource id; pass the str, int or"):
         KeySpace("note", "events").key(resource_id)

@@ -111,7 +111,7 @@ class Channel(Generic[T]):
                 begins with the next event.
         """
         engine = self._engine
-        return Subscription(engine.hub, self._key, engine.schema, last_event_id=last_event_id)
+        return Subscription(engine.hub, self._key, engine.union, last_event_id=last_event_id)
 
     def close(self, reason: CloseReason = "ended", *, reconnect: bool = False) -> int:
         """End every stream of this channel in this process.

@@ -46,12 +46,12 @@ def check_finite(**values: object) -> None:
 
 
 def check_text(**values: object) -> None:
-    """Refuse anything but a `str` that is not empty.
+    """Refuse anything but non-empty strings.
 
     Raises:
         ConfigurationError: Names the first value that is not.
     """
-    _check(values, lambda value: isinstance(value, str) and value, "a text, and not an empty one")
+    _check(values, lambda value: isinstance(value, str) and value, "a non-empty string")
 
 
 def _check(values: Mapping[str, object], is_fit: Callable[[Any], object], what: str) -> None:

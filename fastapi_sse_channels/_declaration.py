@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_positive, check_whole
-from ._core.encoder import EventSchema
+from ._core.encoder import Encoder
 from ._core.keys import KeySpace
 from ._core.log import Retention
+from ._core.union import EventUnion
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -25,13 +26,17 @@ class Declaration(Generic[T]):
 
     Attributes:
         name: The union's name in the OpenAPI document.
-        schema: Checks and encodes events.
+        union: The events.
+        encoder: Encodes them.
+        event_names: Whether events are named on the wire too.
         keys: Names the channels.
         retention: How much of each channel is kept.
     """
 
     name: str
-    schema: EventSchema[T]
+    union: EventUnion[T]
+    encoder: Encoder
+    event_names: EventNames
     keys: KeySpace
     retention: Retention
 
@@ -40,8 +45,8 @@ class Declaration(Generic[T]):
         """What others compare with their own declaration: one line of JSON."""
         return json.dumps(
             {
-                "events": sorted(self.schema.names),
-                "event_names": self.schema.event_names,
+                "events": sorted(self.union.names),
+                "event_names": self.event_names,
                 "history_size": self.retention.size,
                 "history_bytes": self.retention.max_bytes,
                 "history_ttl": float(self.retention.ttl),
@@ -70,10 +75,12 @@ def declare(
         history_size=history_size, history_bytes=history_bytes, max_event_bytes=max_event_bytes
     )
     check_positive(history_ttl=history_ttl)
-    schema = EventSchema(event_type, max_event_bytes=max_event_bytes, event_names=event_names)
+    union = EventUnion(event_type)
     return Declaration(
-        name=name or schema.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event",
-        schema=schema,
+        name=name or union.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event",
+        union=union,
+        encoder=Encoder(union, max_event_bytes=max_event_bytes, event_names=event_names),
+        event_names=event_names,
         keys=KeySpace(key_prefix, key_suffix),
         retention=Retention(history_size, history_bytes, history_ttl),
     )

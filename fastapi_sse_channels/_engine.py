@@ -14,9 +14,10 @@ from ._live.hub import Hub
 from ._live.threads import result_from
 
 if TYPE_CHECKING:
-    from ._core.encoder import EventSchema
+    from ._core.encoder import Encoder
     from ._core.keys import KeySpace
     from ._core.log import Retention
+    from ._core.union import EventUnion
     from ._declaration import Declaration
     from ._live.stream import StreamSettings
     from .brokers import Broker
@@ -45,9 +46,14 @@ class Engine(Generic[T]):
     _starts: int = field(default=0, init=False)
 
     @property
-    def schema(self) -> EventSchema[T]:
+    def union(self) -> EventUnion[T]:
         """See `Declaration`."""
-        return self.declaration.schema
+        return self.declaration.union
+
+    @property
+    def encoder(self) -> Encoder:
+        """See `Declaration`."""
+        return self.declaration.encoder
 
     @property
     def keys(self) -> KeySpace:
@@ -99,7 +105,7 @@ class Engine(Generic[T]):
         """Publish to a channel by its key; see `ChannelManager.publish`."""
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
-        body = self.schema.body(event)
+        body = self.encoder.body(event)
         hub = self._running
         if hub is None or not hub.is_in_use:
             hub = self.hub

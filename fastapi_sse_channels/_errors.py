@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core.wire import ResetReason
+    from ._core.wire import ClientResetReason
 
 
 class SSEChannelsError(Exception):
@@ -57,7 +57,7 @@ class StreamResetError(SSEChannelsError):
         last_event_id: The position at which the subscription goes on.
     """
 
-    def __init__(self, reason: ResetReason, last_event_id: str) -> None:
+    def __init__(self, reason: ClientResetReason, last_event_id: str) -> None:
         """Build the message from the reason and the new position."""
         self.reason = reason
         self.last_event_id = last_event_id

@@ -173,7 +173,7 @@ class ChannelManager(Generic[T]):
         Raises:
             InvalidEventError: The event was refused, before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
-            ConfigurationError: The idempotency key is no text, or an empty one.
+            ConfigurationError: The idempotency key is not a non-empty string.
             PublishError: The broker could not confirm that the event is stored.
             BrokerError: The broker was not started, or was stopped.
         """

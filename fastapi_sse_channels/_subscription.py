@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._core.encoder import decode
 from ._core.position import initial_received
 from ._errors import ConfigurationError
 from ._live.subscriber import Subscriber
@@ -11,7 +12,7 @@ from ._live.subscriber import Subscriber
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ._core.encoder import EventSchema
+    from ._core.union import EventUnion
     from ._live.hub import Hub
 
 T = TypeVar("T")
@@ -25,12 +26,12 @@ class Subscription(Generic[T]):
     """
 
     def __init__(
-        self, hub: Hub, key: str, schema: EventSchema[T], *, last_event_id: str | None
+        self, hub: Hub, key: str, union: EventUnion[T], *, last_event_id: str | None
     ) -> None:
         """Use `Channel.subscribe`; the subscription begins when it is entered."""
         self._hub = hub
         self._key = key
-        self._schema = schema
+        self._union = union
         self._last_event_id = last_event_id and initial_received(last_event_id)
         self._subscriber: Subscriber | None = None
 
@@ -72,7 +73,7 @@ class Subscription(Generic[T]):
         data = await self._entered().next()
         if data is None:
             raise StopAsyncIteration
-        return self._schema.decode(data)
+        return decode(self._union, data)
 
     @property
     def last_event_id(self) -> str:

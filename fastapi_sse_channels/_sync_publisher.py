@@ -68,7 +68,7 @@ class SyncPublisher(Generic[T]):
             )
             raise ConfigurationError(msg)
         if not isinstance(broker, str):
-            msg = f"broker={broker!r} is no address of a server; use broker='redis://host:port/db'"
+            msg = f"broker={broker!r} is not a server's address; use broker='redis://host:port/db'"
             raise ConfigurationError(msg)
         check_positive(publish_timeout=publish_timeout)
         check_finite(publish_timeout=publish_timeout)
@@ -106,14 +106,14 @@ class SyncPublisher(Generic[T]):
         Raises:
             InvalidEventError: Refused before anything was stored.
             InvalidResourceIdError: The id cannot name a channel.
-            ConfigurationError: The idempotency key is no text, or an empty one.
+            ConfigurationError: The idempotency key is not a non-empty string.
             PublishError: Redis could not confirm that the event is stored.
         """
         declaration = self._declaration
         key = declaration.keys.key(resource_id)
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
-        body = declaration.schema.body(event)
+        body = declaration.encoder.body(event)
         position = self._store.publish(key, body, declaration.retention, idempotency_key)
         self._store.compare(declaration.keys.name, declaration.summary)
         return position.event_id

@@ -6,7 +6,7 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from uuid import UUID
 
 from .._errors import ConfigurationError, InvalidResourceIdError
@@ -46,10 +46,6 @@ class KeySpace:
         """
         return self._before + _encode(checked_resource_id(resource_id)) + self._after
 
-    def resource_id(self, key: str) -> str:
-        """Return the resource id of a key made here."""
-        return unquote(key[len(self._before) : -len(self._after)], errors="strict")
-
 
 def checked_resource_id(resource_id: str | int | UUID) -> str:
     """Return the id as text.
@@ -61,8 +57,8 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
     # str() takes anything, such as the None of a row that is not stored yet; nobody listens there
     if not isinstance(resource_id, str | int | UUID):
         msg = (
-            f"{resource_id!r} is no resource id; pass the str, int or UUID that names the resource "
-            "in the stream's path"
+            f"{resource_id!r} is not a resource id; pass the str, int or UUID that names the "
+            "resource in the stream's path"
         )
         raise InvalidResourceIdError(msg)
     text = resource_id if isinstance(resource_id, str) else str(resource_id)

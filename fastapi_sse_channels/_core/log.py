@@ -102,7 +102,6 @@ class Log:
         retention: Retention,
         top: Position,
         *,
-        before: ResetReason = "trimmed",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start empty at a position; `start_of(new_epoch())` for a new channel.
@@ -110,13 +109,12 @@ class Log:
         Args:
             retention: How much is kept.
             top: The position.
-            before: See `restart`.
             clock: See the attribute.
         """
         self.retention = retention
         self.clock = clock
         self.incarnation = 0
-        self.restart(top, before=before)
+        self.restart(top)
 
     def restart(self, top: Position, *, before: ResetReason = "trimmed") -> None:
         """Forget every entry and go on after another position.
@@ -145,10 +143,6 @@ class Log:
         self.floor = other.floor
         self.nbytes = other.nbytes
         self._entries = other._entries
-
-    def __len__(self) -> int:
-        """Count the entries held."""
-        return len(self._entries)
 
     @property
     def epoch(self) -> str:

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
+ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
+# beyond the server's words: the stream did not resume and no reason came, or the client skipped an
+# event that is too large for it
+ClientResetReason = ResetReason | Literal["unresumed", "too-large"]
 CloseReason = Literal["shutdown", "revoked", "expired", "ended"]
 ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
@@ -23,6 +28,8 @@ HEADERS = (
 # A bare line, not a block: httpx-sse dispatches an empty event for `: ping` + blank line once it
 # has seen an id (measured with 0.4.3).
 PING = b":\n"
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 _RESERVED_NAMES = frozenset({"error", "open", "message"})
 _RESERVED_PREFIX = "stream-"
@@ -84,34 +91,111 @@ def data_of(frame_or_body: bytes) -> bytes:
     return frame_or_body[start + 6 : -2]
 
 
-def stream_open(event_id: str, *, resumed: bool, ping_interval: float | None, retry: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class StreamOpen:
     """The first frame of every stream.
 
-    Args:
-        event_id: The session's cursor.
+    Attributes:
+        protocol: The version of the wire.
         resumed: Whether the stream continues after the client's last event id.
-        ping_interval: Seconds; lets the client tell a stalled socket.
-        retry: Milliseconds before the client reconnects.
+        ping_interval: Seconds, or `None` for no pings; lets the client tell a stalled socket.
+        retry: Milliseconds after which a client should reconnect.
     """
-    data = {"protocol": PROTOCOL, "resumed": resumed, "ping_interval": _number(ping_interval)}
-    return _control("stream-open", data, f"id: {event_id}\nretry: {retry}\n")
+
+    protocol: int
+    resumed: bool
+    ping_interval: float | None
+    retry: int
+
+    def encode(self, event_id: str) -> bytes:
+        """Return the frame, with the session's cursor."""
+        interval = self.ping_interval
+        data = {
+            "protocol": self.protocol,
+            "resumed": self.resumed,
+            "ping_interval": interval if interval is None or interval % 1 else int(interval),
+        }
+        return _control("stream-open", data, f"id: {event_id}\nretry: {self.retry}\n")
 
 
-def stream_reset(event_id: str, reason: str) -> bytes:
-    """Say that events were missed and cannot be replayed."""
-    return _control("stream-reset", {"reason": reason}, f"id: {event_id}\n")
+@dataclass(frozen=True, slots=True)
+class StreamReset:
+    """Events were missed and cannot be replayed.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    reason: ResetReason
+
+    def encode(self, event_id: str) -> bytes:
+        """Return the frame, with the session's new cursor."""
+        return _control("stream-reset", {"reason": self.reason}, f"id: {event_id}\n")
 
 
-def stream_close(reason: CloseReason, *, reconnect: bool, retry: int) -> bytes:
-    """Say that the server ends the stream, and whether to reconnect."""
-    data = {"reason": reason, "reconnect": reconnect}
-    return _control("stream-close", data, f"retry: {retry}\n")
+@dataclass(frozen=True, slots=True)
+class StreamClose:
+    """The last frame of a stream that the server ends.
+
+    Attributes:
+        reason: Why the server ends the stream.
+        reconnect: Whether the client should reconnect.
+        retry: Milliseconds after which it should.
+    """
+
+    reason: CloseReason
+    reconnect: bool
+    retry: int
+
+    def encode(self) -> bytes:
+        """Return the frame."""
+        data = {"reason": self.reason, "reconnect": self.reconnect}
+        return _control("stream-close", data, f"retry: {self.retry}\n")
+
+
+def read_control(
+    name: str, data: str, *, retry: int
+) -> StreamOpen | StreamReset | StreamClose | None:
+    """Read a control frame, whatever a server of a later version puts into it.
+
+    Args:
+        name: The frame's `event:` field.
+        data: Its data. A `ping_interval` that makes no sense is read as 0, a missing reason as an
+            empty one, and a reason that this version does not know is kept.
+        retry: The latest `retry:` field.
+
+    Returns:
+        `None` for a frame that this version does not know.
+    """
+    content = json_object(data)
+    reason: Any = str(content.get("reason", ""))
+    match name:
+        case "stream-open":
+            protocol = content.get("protocol", PROTOCOL)
+            interval = _interval(content.get("ping_interval", 0))
+            return StreamOpen(protocol, content.get("resumed") is True, interval, retry)
+        case "stream-reset":
+            return StreamReset(reason)
+        case "stream-close":
+            return StreamClose(reason, content.get("reconnect") is not False, retry)
+        case _:
+            return None
+
+
+def json_object(data: str) -> dict[str, Any]:
+    """Parse data that should be a JSON object; anything else is an empty one."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _interval(value: object) -> float | None:
+    if value is None:
+        return None
+    return value if isinstance(value, int | float) and value > 0 else 0
 
 
 def _control(name: str, data: Mapping[str, object], fields: str) -> bytes:
-    text = json.dumps(data, separators=(",", ":"))
-    return f"event: {name}\n{fields}data: {text}\n\n".encode("ascii")
-
-
-def _number(value: float | None) -> float | int | None:
-    return int(value) if value is not None and value == int(value) else value
+    return f"event: {name}\n{fields}data: {_to_json(data)}\n\n".encode("ascii")

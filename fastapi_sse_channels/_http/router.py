@@ -93,7 +93,7 @@ def create_sse_router(
             check_hook(argument, hook)
     provider = channel or manager.channel_for(_only_parameter(path))
     engine = engine_of(manager)
-    snapshot = None if initial_event is None else SnapshotRoute(initial_event, engine.schema.body)
+    snapshot = None if initial_event is None else SnapshotRoute(initial_event, engine.encoder.body)
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)
@@ -176,8 +176,8 @@ def _only_parameter(path: str) -> str:
 
 def _named(engine: Engine[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
-    declared: Any = engine.schema.event_type
-    if engine.schema.name is not None:
+    declared: Any = engine.union.event_type
+    if engine.union.name is not None:
         return declared
     if isinstance(declared, type):
         # otherwise pydantic puts the name into the model's own schema, and from then on takes a
@@ -192,10 +192,10 @@ def _unchanged(event: object) -> object:
 
 
 def _description(engine: Engine[Any]) -> str:
-    names = "\n".join(f"- `{name}`" for name in engine.schema.names)
+    names = "\n".join(f"- `{name}`" for name in engine.union.names)
     return (
         "Server-sent events; the `data` of each is one of the documented objects, told apart by "
-        f"`{engine.schema.discriminator}`:\n\n{names}\n\n"
+        f"`{engine.union.discriminator}`:\n\n{names}\n\n"
         "The stream begins with a `stream-open` event; `stream-reset` says that events were "
         "missed, `stream-close` that the server ends the stream. Try it with `curl -N`: a stream "
         "does not end by itself, so the form below shows nothing."

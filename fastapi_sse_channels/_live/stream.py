@@ -144,7 +144,7 @@ class Stream(Cursor):
             reconnect: Whether the client should connect again.
         """
         retry = self._settings.drain_retry() if reason == "shutdown" else self._settings.retry()
-        self._close_with(wire.stream_close(reason, reconnect=reconnect, retry=retry))
+        self._close_with(wire.StreamClose(reason, reconnect, retry).encode())
 
     def drop(self) -> None:
         """End the stream of a client that has left, of which the server does not tell."""
@@ -265,15 +265,12 @@ class Stream(Cursor):
             assert self.last_event_id is not None
             cursor = self.last_event_id
         frames = [
-            wire.stream_open(
-                cursor,
-                resumed=self.resumed,
-                ping_interval=self._settings.ping_interval,
-                retry=self._settings.retry(),
-            )
+            wire.StreamOpen(
+                wire.PROTOCOL, self.resumed, self._settings.ping_interval, self._settings.retry()
+            ).encode(cursor)
         ]
         if self._reset is not None:
-            frames.append(wire.stream_reset(cursor, self._reset))
+            frames.append(wire.StreamReset(self._reset).encode(cursor))
         if self._is_closing and events:
             # Closed while the state was loaded, which a revoked client must not be shown. One that
             # may reconnect is shown it then, for its id is still marked.
@@ -365,7 +362,8 @@ class Stream(Cursor):
         # reset then
         self._begin_at_top()
         if not self._is_closing:
-            self._extra = wire.stream_close("ended", reconnect=True, retry=self._settings.retry())
+            retry = self._settings.retry()
+            self._extra = wire.StreamClose("ended", reconnect=True, retry=retry).encode()
             self._is_closing = True
 
     async def _reset_frames(self, reason: ResetReason) -> Sequence[bytes] | None:
@@ -381,7 +379,7 @@ class Stream(Cursor):
                 return None
             if not self.is_cut_off:
                 cursor, events = self._cursor_before(initial)
-                return (wire.stream_reset(cursor, reason), *events)
+                return (wire.StreamReset(reason).encode(cursor), *events)
         return None
 
     def _lose(self, error: BaseException) -> None:

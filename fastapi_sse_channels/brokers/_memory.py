@@ -46,7 +46,7 @@ class MemoryBroker(Broker):
             clock: Returns seconds, and never goes back.
 
         Raises:
-            ConfigurationError: `max_idempotency_keys` is no whole number greater than 0.
+            ConfigurationError: `max_idempotency_keys` is not a whole number greater than 0.
         """
         check_whole(max_idempotency_keys=max_idempotency_keys)
         self._max_idle_channels = max_idle_channels

@@ -13,12 +13,7 @@ SSEChannelsError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from .._errors import SSEChannelsError, StreamResetError
-
-if TYPE_CHECKING:
-    from .._core.wire import ResetReason
 
 
 class StreamRefusedError(SSEChannelsError):
@@ -57,7 +52,7 @@ class OversizeEventError(StreamResetError):
 
     def __init__(self, max_event_bytes: int, last_event_id: str) -> None:
         """Build the message from the limit and the new position."""
-        super().__init__(cast("ResetReason", "too-large"), last_event_id)
+        super().__init__("too-large", last_event_id)
         msg = (
             f"an event of more than max_event_bytes={max_event_bytes} was skipped; load the "
             "current state again and go on iterating, or raise max_event_bytes to be given such "

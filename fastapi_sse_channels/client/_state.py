@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
 from typing_extensions import TypeForm
 
 from .._checks import check_choice, check_whole
-from .._core.encoder import EventSchema
+from .._core.encoder import decode
 from .._core.parser import (
     DEFAULT_MAX_EVENT_BYTES,
     CommentFrame,
@@ -24,6 +23,15 @@ from .._core.parser import (
     OversizeFrame,
     Parser,
     RetryFrame,
+)
+from .._core.union import EventUnion
+from .._core.wire import (
+    ClientResetReason,
+    StreamClose,
+    StreamOpen,
+    StreamReset,
+    json_object,
+    read_control,
 )
 from .._errors import InvalidEventError, StreamResetError
 from ._backoff import backoff, retry_after
@@ -36,9 +44,6 @@ from ._errors import (
 )
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 
-if TYPE_CHECKING:
-    from .._core.wire import ResetReason
-
 T = TypeVar("T")
 InvalidPolicy = Literal["raise", "skip"]
 
@@ -47,7 +52,7 @@ logger = logging.getLogger("fastapi_sse_channels.client")
 DEFAULT_STALL_TIMEOUT = 45.0
 UNAUTHORIZED = frozenset({401, 403})
 
-_DEFAULT_RETRY = 2.0
+_DEFAULT_RETRY = 2_000
 _PINGS_BEFORE_STALL = 3
 # What is longer counts as no limit; timers cannot wait for arbitrarily long.
 _LONGEST_STALL = 86_400.0 * 365
@@ -114,8 +119,7 @@ class StreamState(Generic[T]):
         Raises:
             ConfigurationError: The union cannot work; the message names the fix.
         """
-        # no limit: the parser has one
-        self._schema = EventSchema(event_type, max_event_bytes=2**63)
+        self._union = EventUnion(event_type)
         self._options = options
         self.status: Status = Connecting()
         self.last_event_id = last_event_id or ""
@@ -233,7 +237,7 @@ class StreamState(Generic[T]):
         random = self._options.random
         # what a server asks for is the same for every client: spread too, but only upwards
         asked = at_least * (1 + random() / 2)
-        delay = max(backoff(self._retry, self._failures, random), asked)
+        delay = max(backoff(self._retry / 1000, self._failures, random), asked)
         self._failures += 1
         self._frames.clear()
         logger.info("stream lost (%s) %s; next attempt in %.1f s", reason, detail, delay)
@@ -264,11 +268,11 @@ class StreamState(Generic[T]):
 
     def _take(self, frame: Frame) -> T | None:
         if isinstance(frame, RetryFrame):
-            self._retry = frame.milliseconds / 1000
+            self._retry = frame.milliseconds
             return None
         if isinstance(frame, EventFrame) and frame.name.startswith(_CONTROL_PREFIX):
             self.last_event_id = frame.event_id
-            self._control(frame.name, _json_object(frame.data))
+            self._control(frame)
             return None
         # without a word from the server, the id that was sent is taken as honoured
         if not isinstance(self.status, Open):
@@ -292,20 +296,20 @@ class StreamState(Generic[T]):
         self._failures = 0
         return self._decode(frame.data)
 
-    def _control(self, name: str, content: dict[str, Any]) -> None:
-        match name:
-            case "stream-open":
+    def _control(self, frame: EventFrame) -> None:
+        match read_control(frame.name, frame.data, retry=self._retry):
+            case StreamOpen(resumed=resumed, ping_interval=interval):
                 self._failures = 0
-                self._set_ping_interval(content.get("ping_interval", ...))
-                self._awaits_initial = content.get("resumed") is not True
-                self._opened(resumed=not self._awaits_initial)
-            case "stream-reset":
+                self._set_ping_interval(interval)
+                self._awaits_initial = not resumed
+                self._opened(resumed=resumed)
+            case StreamReset(reason):
                 self._awaits_initial = True
-                self._reset(str(content.get("reason", "unresumed")))
-            case "stream-close":
-                self._closed(str(content.get("reason", "ended")), content.get("reconnect"))
-            case _:
-                logger.debug("%s is not known to this version", name)
+                self._reset(reason or "unresumed")
+            case StreamClose(reason, reconnect):
+                self._closed(reason or "ended", reconnect=reconnect)
+            case None:
+                logger.debug("%s is not known to this version", frame.name)
 
     def _opened(self, *, resumed: bool) -> None:
         self._was_open = True
@@ -313,48 +317,44 @@ class StreamState(Generic[T]):
         self._attempt.is_reset_owed = self._attempt.is_resumable and not resumed
         self._tell(Open(resumed))
 
-    def _closed(self, reason: str, reconnect: object) -> None:
+    def _closed(self, reason: str, *, reconnect: bool) -> None:
         self._frames.clear()
         owed = self._attempt.is_reset_owed
-        if reconnect is False:
-            self.close(reason)
-        else:
+        if reconnect:
             self.lose("close", reason)
+        else:
+            self.close(reason)
         if owed:
             self._tell_reset()
 
-    def _set_ping_interval(self, interval: object) -> None:
+    def _set_ping_interval(self, interval: float | None) -> None:
         if interval is None:
             # pings are switched off, and silence proves nothing
             self._attempt.stall_after = None
-        elif isinstance(interval, int | float) and interval > 0:
+        elif interval:
             self._attempt.stall_after = _PINGS_BEFORE_STALL * interval
 
-    def _reset(self, reason: str) -> None:
+    def _reset(self, reason: ClientResetReason) -> None:
         told = self._attempt.is_reset_told
         self._attempt.is_reset_owed = self._attempt.is_reset_told = False
         if not isinstance(self.status, Open):
             self._attempt.is_resumable = False
             self._opened(resumed=False)
         if not told:
-            raise self._reset_error(reason)
+            raise StreamResetError(reason, self.last_event_id)
 
     def _tell_reset(self) -> None:
         if self._attempt.is_reset_owed:
             self._attempt.is_reset_owed = False
             self._attempt.is_reset_told = True
-            raise self._reset_error("unresumed")
-
-    def _reset_error(self, reason: str) -> StreamResetError:
-        # beyond the reasons of this version: those of a newer server, and `unresumed`
-        return StreamResetError(cast("ResetReason", reason), self.last_event_id)
+            raise StreamResetError("unresumed", self.last_event_id)
 
     def _decode(self, data: str) -> T | None:
         try:
-            return self._schema.decode(data.encode())
+            return decode(self._union, data.encode())
         except InvalidEventError as error:
-            name = _json_object(data).get(self._schema.discriminator)
-            if isinstance(name, str) and name not in self._schema.names:
+            name = json_object(data).get(self._union.discriminator)
+            if isinstance(name, str) and name not in self._union.names:
                 policy, problem = self._options.on_unknown, self._unknown(name)
             else:
                 policy, problem = self._options.on_invalid, _invalid(error)
@@ -364,7 +364,7 @@ class StreamState(Generic[T]):
             return None
 
     def _unknown(self, name: str) -> str:
-        names = ", ".join(self._schema.names)
+        names = ", ".join(self._union.names)
         return (
             f"{name!r} is not an event of this union ({names}); update the union, or pass "
             "on_unknown='skip'"
@@ -375,14 +375,6 @@ def _is_preamble(frame: Frame) -> bool:
     if isinstance(frame, EventFrame):
         return frame.name == "stream-open"
     return isinstance(frame, RetryFrame | CommentFrame)
-
-
-def _json_object(data: str) -> dict[str, Any]:
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _invalid(error: InvalidEventError) -> str:

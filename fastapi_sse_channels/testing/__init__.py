@@ -3,6 +3,7 @@
 No call waits for ever: each has a time limit, and says what it got until then.
 """
 
+from .._core.wire import StreamClose, StreamOpen
 from ._client import HTTPResponse, SSETestClient
 from ._errors import (
     StreamAssertionError,
@@ -12,7 +13,7 @@ from ._errors import (
     UnexpectedResponseError,
 )
 from ._recording import RecordingPublisher
-from ._stream import SSETestStream, StreamClose, StreamOpen
+from ._stream import SSETestStream
 from ._waiting import wait_for_sessions
 
 __all__ = [

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import TypeAdapter
-
 from .._core.keys import checked_resource_id
 from .._manager import engine_of
 from .._publisher import Publisher
@@ -31,7 +29,7 @@ class RecordingPublisher(Publisher[T]):
     def __init__(self, manager: ChannelManager[T]) -> None:
         """Stand in for the publisher of a manager."""
         self._manager = manager
-        self._adapter: TypeAdapter[T] = TypeAdapter(engine_of(manager).schema.event_type)
+        self._adapter = engine_of(manager).union.adapter
         self._ids: dict[tuple[str, str], str] = {}
         self.published: list[tuple[str, T]] = []
 
@@ -85,11 +83,11 @@ class RecordingPublisher(Publisher[T]):
     ) -> str:
         resource = checked_resource_id(resource_id)
         # encoded too: some events are only refused then
-        engine_of(self._manager).schema.encode(event)
+        engine_of(self._manager).encoder.encode(event)
         key = None if idempotency_key is None else (resource, idempotency_key)
         if key in self._ids:
             return self._ids[key]
-        model = engine_of(self._manager).schema.validate(event).model_copy(deep=True)
+        model = engine_of(self._manager).encoder.validate(event).model_copy(deep=True)
         self.published.append((resource, self._adapter.validate_python(model)))
         event_id = f"recorded.{len(self.published)}"
         if key is not None:

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from .._core.encoder import EventSchema
+from .._core.encoder import decode
 from .._core.parser import EventFrame, Frame, Parser, RetryFrame
+from .._core.union import EventUnion
+from .._core.wire import StreamClose, StreamOpen, StreamReset, read_control
 from .._errors import StreamResetError
 from ._errors import (
     StreamEndedError,
@@ -27,50 +27,12 @@ from ._waiting import time_limit
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .._core.wire import CloseReason, ResetReason
     from ._exchange import Exchange
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _OK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOpen:
-    """What the first frame of a stream says.
-
-    Attributes:
-        protocol: The version of the wire.
-        resumed: Whether the stream continues after the `last_event_id` that was sent.
-        ping_interval: Seconds, or `None` for no pings.
-        retry: Milliseconds after which a client should reconnect.
-    """
-
-    protocol: int
-    resumed: bool
-    ping_interval: float | None
-    retry: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamClose:
-    """What the last frame of a stream says.
-
-    Attributes:
-        reason: Why the server ends the stream.
-        reconnect: Whether the client should reconnect.
-        retry: Milliseconds after which it should.
-    """
-
-    reason: CloseReason
-    reconnect: bool
-    retry: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Reset:
-    reason: str
 
 
 class SSETestStream(Generic[T]):
@@ -92,7 +54,7 @@ class SSETestStream(Generic[T]):
         self, event_type: TypeForm[T], *, start: Callable[[], Awaitable[Exchange]], timeout: float
     ) -> None:
         """Use `SSETestClient.stream`."""
-        self._schema = EventSchema(event_type, max_event_bytes=2**63)
+        self._union = EventUnion(event_type)
         self._start = start
         self._timeout = timeout
         self._exchange: Exchange | None = None
@@ -196,7 +158,7 @@ class SSETestStream(Generic[T]):
             StreamTimeoutError: It did not come in time.
         """
         item = await self._item(timeout, "no reset came")
-        if isinstance(item, _Reset):
+        if isinstance(item, StreamReset):
             return item.reason
         raise self._unexpected("a reset", item)
 
@@ -230,17 +192,15 @@ class SSETestStream(Generic[T]):
         if self.status_code != _OK or not content_type.startswith("text/event-stream"):
             raise await self._refusal(exchange, content_type)
         frame = await self._event_frame()
-        content = json.loads(frame.data) if frame.name == "stream-open" else {}
-        if not content:
+        opened = self._control(frame)
+        if not isinstance(opened, StreamOpen):
             msg = (
                 f"the stream began with {frame}, not with stream-open; does it come from a router "
                 "of create_sse_router?"
             )
             raise UnexpectedEventError(msg)
         self.last_event_id = frame.event_id
-        self.opened = StreamOpen(
-            content["protocol"], content["resumed"], content["ping_interval"], self._retry
-        )
+        self.opened = opened
 
     async def _refusal(self, exchange: Exchange, content_type: str) -> UnexpectedResponseError:
         body = await exchange.read()
@@ -250,28 +210,29 @@ class SSETestStream(Generic[T]):
         )
         return UnexpectedResponseError(msg, self.status_code)
 
-    async def _item(self, timeout: float | None, problem: str) -> T | _Reset | StreamClose:
+    async def _item(self, timeout: float | None, problem: str) -> T | StreamReset | StreamClose:
         limit = self._timeout if timeout is None else timeout
         return await self._within(limit, self._next_item(), problem)
 
-    async def _next_item(self) -> T | _Reset | StreamClose:
+    async def _next_item(self) -> T | StreamReset | StreamClose:
         if self.closed is not None:
             raise self._ended()
         frame = await self._event_frame()
         self.last_event_id = frame.event_id
-        match frame.name:
-            case "stream-reset":
-                reason = json.loads(frame.data)["reason"]
-                self.resets.append(reason)
-                return _Reset(reason)
-            case "stream-close":
-                content = json.loads(frame.data)
-                self.closed = StreamClose(content["reason"], content["reconnect"], self._retry)
-                return self.closed
+        match self._control(frame):
+            case StreamReset() as reset:
+                self.resets.append(reset.reason)
+                return reset
+            case StreamClose() as closed:
+                self.closed = closed
+                return closed
             case _:
-                event = self._schema.decode(frame.data.encode())
+                event = decode(self._union, frame.data.encode())
                 self.received.append(event)
                 return event
+
+    def _control(self, frame: EventFrame) -> StreamOpen | StreamReset | StreamClose | None:
+        return read_control(frame.name, frame.data, retry=self._retry)
 
     async def _event_frame(self) -> EventFrame:
         while True:
@@ -295,9 +256,9 @@ class SSETestStream(Generic[T]):
         async with time_limit(limit, too_late):
             return await waiting
 
-    def _event(self, item: T | _Reset | StreamClose) -> T:
-        if isinstance(item, _Reset):
-            raise StreamResetError(cast("ResetReason", item.reason), self.last_event_id)
+    def _event(self, item: T | StreamReset | StreamClose) -> T:
+        if isinstance(item, StreamReset):
+            raise StreamResetError(item.reason, self.last_event_id)
         if isinstance(item, StreamClose):
             raise self._ended()
         return item
@@ -321,6 +282,8 @@ class SSETestStream(Generic[T]):
             msg = "nothing is open yet; use `async with client.stream(…) as stream:`"
         return StreamEndedError(msg, self.received)
 
-    def _unexpected(self, expected: str, item: T | _Reset | StreamClose) -> UnexpectedEventError:
-        what = f"a reset ({item.reason})" if isinstance(item, _Reset) else repr(item)
+    def _unexpected(
+        self, expected: str, item: T | StreamReset | StreamClose
+    ) -> UnexpectedEventError:
+        what = f"a reset ({item.reason})" if isinstance(item, StreamReset) else repr(item)
         return UnexpectedEventError(f"expected {expected}, but {what} came", self.received)

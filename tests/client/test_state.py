@@ -114,16 +114,11 @@ class TestRequest:
         with pytest.raises(ConfigurationError, match="literal field"):
             StreamState(BaseModel, last_event_id=None, options=Options())
 
-    @pytest.mark.parametrize("option", ["on_invalid", "on_unknown"])
-    @pytest.mark.parametrize("policy", ["ignore", "error", None])
-    def test_unknown_policy_is_refused_at_once(self, option, policy):
-        with pytest.raises(ConfigurationError, match=f"{option}=.*; use 'raise' or 'skip'"):
-            Options(**{option: policy})
-
-    @pytest.mark.parametrize("limit", [0, None, 1.5])
-    def test_limit_of_nothing_is_refused_at_once(self, limit):
-        with pytest.raises(ConfigurationError, match=r"max_event_bytes=.* must be a whole number"):
-            Options(max_event_bytes=limit)
+    def test_options_are_checked_at_once(self):
+        refused = {"on_invalid": "ignore", "on_unknown": "ignore", "max_event_bytes": 0}
+        for option, value in refused.items():
+            with pytest.raises(ConfigurationError, match=f"^{option}={value!r} "):
+                Options(**{option: value})
 
 
 class TestStatus:

@@ -61,7 +61,7 @@ class TestAppend:
         log = make_log(ttl=10)
         fill(log, 2, now=0)
         fill(log, 1, now=9.9)
-        assert len(log) == 3
+        assert len(log.entries) == 3
 
         log.expire(10)
 
@@ -80,7 +80,7 @@ class TestAppend:
         *_, last = fill(log, 2, now=0)
         log.expire(100)
 
-        assert len(log) == 0
+        assert log.entries == ()
         assert log.top == log.floor == last
         assert log.append(b"", "n", 100).offset == 3
 
@@ -147,9 +147,10 @@ class TestGap:
         assert log.gap(positions[2]._replace(nonce="other")) == Gap("epoch")
 
     @pytest.mark.parametrize("reason", ["trimmed", "expired"])
-    def test_reason_before_the_first_entry_is_what_the_log_was_started_with(self, reason):
+    def test_reason_before_the_first_entry_is_what_the_log_was_restarted_with(self, reason):
         earlier, start = Position("epoch", 3, "m"), Position("epoch", 7, "n")
-        log = Log(Retention(1, 1, 1), start, before=reason)
+        log = make_log()
+        log.restart(start, before=reason)
         taken_over = make_log()
         taken_over.become(log)
 
@@ -163,7 +164,7 @@ class TestGap:
         log.restart(Position("epoch", 7, "n"))
 
         assert log.incarnation != before
-        assert (len(log), log.nbytes, log.top) == (0, 0, Position("epoch", 7, "n"))
+        assert (log.entries, log.nbytes, log.top) == ((), 0, Position("epoch", 7, "n"))
         assert log.gap(Position("epoch", 3, "nonce2")) == Gap("trimmed")
         assert log.append(b"", "m", 0).offset == 8
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import pytest
 
 from fastapi_sse_channels._core import wire
+
+LATER: Any = "later"
+NONE: Any = ""
 
 
 class TestFrames:
@@ -43,10 +48,17 @@ class TestFrames:
     def test_bytes_that_are_not_one_event_are_told(self, body):
         assert not wire.is_event_body(body)
 
-    def test_stream_open_holds_the_cursor_and_what_a_client_needs(self):
-        frame = wire.stream_open("e.1.n", resumed=True, ping_interval=15.0, retry=2000)
+    def test_ping_is_a_bare_line(self):
+        assert wire.PING == b":\n"
 
-        assert frame == (
+
+class TestControl:
+    """Control frames as bytes, and read back as a parser hands them out."""
+
+    def test_stream_open_holds_the_cursor_and_what_a_client_needs(self):
+        frame = wire.StreamOpen(wire.PROTOCOL, resumed=True, ping_interval=15.0, retry=2000)
+
+        assert frame.encode("e.1.n") == (
             b"event: stream-open\nid: e.1.n\nretry: 2000\n"
             b'data: {"protocol":1,"resumed":true,"ping_interval":15}\n\n'
         )
@@ -55,24 +67,50 @@ class TestFrames:
         ("interval", "written"), [(None, b"null"), (0.5, b"0.5"), (15.0, b"15"), (20, b"20")]
     )
     def test_stream_open_writes_whole_seconds_as_integers(self, interval, written):
-        frame = wire.stream_open("e.1.n", resumed=False, ping_interval=interval, retry=1)
+        frame = wire.StreamOpen(wire.PROTOCOL, resumed=False, ping_interval=interval, retry=1)
 
-        assert frame.endswith(b'"resumed":false,"ping_interval":' + written + b"}\n\n")
+        assert frame.encode("").endswith(b'"resumed":false,"ping_interval":' + written + b"}\n\n")
 
-    @pytest.mark.parametrize("reason", ["expired", "trimmed", "epoch", "ahead", "slow"])
+    @pytest.mark.parametrize("reason", get_args(wire.ResetReason))
     def test_stream_reset_holds_the_new_cursor_and_the_reason(self, reason):
         expected = f'event: stream-reset\nid: e.1.n\ndata: {{"reason":"{reason}"}}\n\n'
-        assert wire.stream_reset("e.1.n", reason) == expected.encode()
 
-    @pytest.mark.parametrize("reason", ["shutdown", "revoked", "expired", "ended"])
+        assert wire.StreamReset(reason).encode("e.1.n") == expected.encode()
+
+    @pytest.mark.parametrize("reason", get_args(wire.CloseReason))
     def test_stream_close_says_why_and_whether_to_reconnect(self, reason):
-        frame = wire.stream_close(reason, reconnect=False, retry=500)
+        frame = wire.StreamClose(reason, reconnect=False, retry=500)
 
         data = f'{{"reason":"{reason}","reconnect":false}}'
-        assert frame == f"event: stream-close\nretry: 500\ndata: {data}\n\n".encode()
+        assert frame.encode() == f"event: stream-close\nretry: 500\ndata: {data}\n\n".encode()
 
-    def test_ping_is_a_bare_line(self):
-        assert wire.PING == b":\n"
+    @pytest.mark.parametrize(
+        ("name", "data", "frame"),
+        [
+            ("stream-open", "{}", wire.StreamOpen(1, resumed=False, ping_interval=0, retry=7)),
+            (
+                "stream-open",
+                '{"protocol":2,"resumed":1,"ping_interval":"x"}',
+                wire.StreamOpen(2, resumed=False, ping_interval=0, retry=7),
+            ),
+            (
+                "stream-open",
+                '{"ping_interval":null}',
+                wire.StreamOpen(1, resumed=False, ping_interval=None, retry=7),
+            ),
+            ("stream-reset", '{"reason":"later"}', wire.StreamReset(LATER)),
+            ("stream-reset", "[1]", wire.StreamReset(NONE)),
+            ("stream-close", "?", wire.StreamClose(NONE, reconnect=True, retry=7)),
+            (
+                "stream-close",
+                '{"reason":"later","reconnect":0}',
+                wire.StreamClose(LATER, reconnect=True, retry=7),
+            ),
+            ("stream-news", '{"x":1}', None),
+        ],
+    )
+    def test_frame_of_a_later_version_is_read_as_far_as_it_is_known(self, name, data, frame):
+        assert wire.read_control(name, data, retry=7) == frame
 
 
 class TestNames:

@@ -69,28 +69,17 @@ class TestPath:
         with pytest.raises(ConfigurationError, match=r"exactly one path parameter.*pass channel="):
             create_sse_router(make_manager(), path)
 
-    @pytest.mark.parametrize("option", ["channel", "initial_event", "on_connect", "on_disconnect"])
-    @pytest.mark.parametrize("value", [Note(), Depends(Note), "note"])
-    def test_what_cannot_be_called_is_refused_when_the_router_is_made(self, option, value):
-        with pytest.raises(ConfigurationError, match=f"{option}=.* cannot be called; pass a func"):
-            create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: value})
+    def test_callables_are_checked_when_the_router_is_made(self):
+        for option in ("channel", "initial_event", "on_connect", "on_disconnect"):
+            with pytest.raises(ConfigurationError, match=f"^{option}='note' cannot be called"):
+                create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: "note"})
 
-    @pytest.mark.parametrize("option", ["on_connect", "on_disconnect"])
-    def test_hook_that_cannot_take_a_session_is_refused_when_the_router_is_made(self, option):
-        async def with_a_dependency(session, note_id):
-            pass
-
-        async def yielding(session):
-            yield
-
-        hooks: tuple[Any, ...] = (with_a_dependency, lambda: None, yielding)
-        for hook in hooks:
-            with pytest.raises(ConfigurationError, match=f"{option} is called with the session"):
-                create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: hook})
-
-    @pytest.mark.parametrize("hook", [[].append, print, lambda session, more=1: (session, more)])
-    def test_hook_may_be_whatever_takes_a_session(self, hook):
-        create_sse_router(make_manager(), "/notes/{note_id}/events", on_connect=hook)
+    def test_hooks_are_checked_when_the_router_is_made(self):
+        for option in ("on_connect", "on_disconnect"):
+            with pytest.raises(ConfigurationError, match=f"^{option} is called with the session"):
+                create_sse_router(
+                    make_manager(), "/notes/{note_id}/events", **{option: lambda: None}
+                )
 
     @pytest.mark.parametrize(
         ("converter", "value", "resource_id"),

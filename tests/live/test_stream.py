@@ -120,7 +120,7 @@ class TestOpening:
                 for text in "abcdef":
                     await notes.manager.broker.publish(
                         notes.engine.keys.key("1"),
-                        notes.engine.schema.body({"type": "note", "text": text}),
+                        notes.engine.encoder.body({"type": "note", "text": text}),
                         notes.engine.retention,
                     )
             return {"type": "note", "text": f"initial {len(loads)}"}
@@ -140,7 +140,7 @@ class TestOpening:
             for text in "abcdef":
                 await notes.manager.broker.publish(
                     notes.engine.keys.key("1"),
-                    notes.engine.schema.body({"type": "note", "text": text}),
+                    notes.engine.encoder.body({"type": "note", "text": text}),
                     notes.engine.retention,
                 )
             return {"type": "note"}
@@ -350,7 +350,8 @@ class TestLostContinuity:
         [*_, seen] = await notes.publish("a", "b")
         stream = await connect(notes.app, URL)
         feed = notes.feed
-        elsewhere = Log(feed.log.retention, Position(feed.log.epoch, top, "other"), before=before)
+        elsewhere = Log(feed.log.retention, feed.log.top)
+        elsewhere.restart(Position(feed.log.epoch, top, "other"), before=before)
         async with notes.manager.subscribe("1") as events:
             feed.log.become(elsewhere)
             feed.notify()

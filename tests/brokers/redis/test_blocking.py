@@ -196,23 +196,21 @@ def test_broker_that_cannot_work_is_refused(make_publisher, broker, match):
 
 @pytest.mark.parametrize("broker", [None, RedisBroker()])
 def test_broker_that_is_no_address_is_refused(broker):
-    with pytest.raises(ConfigurationError, match="no address of a server; use broker='redis://"):
+    with pytest.raises(ConfigurationError, match="not a server's address; use broker='redis://"):
         SyncPublisher(Note, broker=broker, key_prefix="note")
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "said"),
-    [
-        ("history_size", 0, "a whole number greater than 0"),
-        ("history_size", 2.5, "a whole number greater than 0"),
-        ("history_ttl", 0, "a number greater than 0"),
-        ("publish_timeout", -1, "a number greater than 0"),
-        ("publish_timeout", float("inf"), "a finite number"),
-    ],
-)
-def test_number_that_cannot_work_is_refused_by_name(make_publisher, option, value, said):
-    with pytest.raises(ConfigurationError, match=f"{option}={value} must be {said}"):
-        make_publisher(**{option: value})
+def test_numbers_are_checked(make_publisher):
+    refused = {
+        "history_size": 2.5,
+        "history_bytes": 2.5,
+        "max_event_bytes": 2.5,
+        "history_ttl": 0,
+        "publish_timeout": float("inf"),
+    }
+    for option, value in refused.items():
+        with pytest.raises(ConfigurationError, match=f"^{option}={value} must be"):
+            make_publisher(**{option: value})
 
 
 def test_empty_namespace_is_refused(make_publisher):
@@ -229,10 +227,9 @@ def test_password_of_an_address_that_is_none_is_never_shown(make_publisher):
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("key", ["", 1])
-def test_idempotency_key_that_is_no_text_is_refused_before_redis(server, make_publisher, key):
-    with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
-        make_publisher().publish("1", Note(), idempotency_key=key)
+def test_empty_idempotency_key_is_refused_before_redis(server, make_publisher):
+    with pytest.raises(ConfigurationError, match=r"idempotency_key='' must be"):
+        make_publisher().publish("1", Note(), idempotency_key="")
 
     assert server.names() == []
 

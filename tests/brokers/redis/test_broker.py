@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import time
 import traceback
 from typing import Any
@@ -244,29 +245,19 @@ class TestStarting:
         with pytest.raises(ConfigurationError, match="use 'pattern' or 'channel'"):
             RedisBroker(follow=follow)
 
-    @pytest.mark.parametrize(
-        "option",
-        ["publish_timeout", "start_timeout", "probe_interval", "check_interval", "max_connections"],
-    )
     @pytest.mark.parametrize("make", [RedisBroker, RedisBroker.cluster, by_sentinel])
-    @pytest.mark.parametrize("value", [0, -1, float("nan"), "2s"])
-    def test_number_that_cannot_work_is_refused_by_name(self, make, option, value):
-        said = f"{option}={value!r} must be a (whole )?number greater than 0"
-        with pytest.raises(ConfigurationError, match=said):
-            make(**{option: value})
-
-    @pytest.mark.parametrize(
-        ("option", "said"),
-        [
-            ("publish_timeout", "finite"),
-            ("probe_interval", "finite"),
-            ("max_connections", "whole"),
-        ],
-    )
-    def test_number_without_an_end_is_refused_by_name(self, option, said):
-        without_end: Any = float("inf")
-        with pytest.raises(ConfigurationError, match=f"{option}=inf must be a {said} number"):
-            RedisBroker(**{option: without_end})
+    def test_numbers_are_checked(self, make):
+        refused = {
+            "publish_timeout": (0, math.inf),
+            "start_timeout": (0,),
+            "probe_interval": (0, math.inf),
+            "check_interval": (0,),
+            "max_connections": (2.5,),
+        }
+        for option, values in refused.items():
+            for value in values:
+                with pytest.raises(ConfigurationError, match=f"^{option}={value} must be"):
+                    make(**{option: value})
 
     @pytest.mark.parametrize(
         ("broker", "shown"),

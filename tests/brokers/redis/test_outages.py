@@ -113,7 +113,7 @@ async def test_channel_followed_while_the_connection_is_lost_leaves_no_connectio
 
         log = await broker.subscribe("note", RETENTION, lambda: None)
         await broker.publish("note", BODY, RETENTION)
-        await eventually(lambda: len(log) == 1)
+        await eventually(lambda: len(log.entries) == 1)
         assert not connection.is_connected
         await broker.stop()
         await eventually(lambda: redis.client_list(_type="pubsub") == [])

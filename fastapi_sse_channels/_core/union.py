@@ -1,0 +1,201 @@
+"""Reads a union of events: its models, the field that tells them apart, and their names."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from enum import Enum
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, Discriminator, PydanticUserError, RootModel, TypeAdapter
+from pydantic.fields import FieldInfo
+from typing_extensions import TypeAliasType, TypeForm
+
+from .._errors import ConfigurationError, InvalidEventError
+from .wire import name_problem
+
+T = TypeVar("T")
+
+_HOW = (
+    "declare `Event = Annotated[A | B, Field(discriminator='type')]`, where every member is a "
+    "pydantic model with a field such as `type: Literal['a'] = 'a'`"
+)
+
+
+class EventUnion(Generic[T]):
+    """A checked union of pydantic models told apart by a literal field.
+
+    Attributes:
+        event_type: What the user declared.
+        name: The name the union was declared with, if it has one (`type X = …`, `RootModel`).
+        members: The models.
+        discriminator: The field whose literal names an event, as it is called in JSON.
+        names: Every event name of the union.
+        adapter: Validates any of its events.
+    """
+
+    def __init__(self, event_type: TypeForm[T]) -> None:
+        """Check the declaration.
+
+        Args:
+            event_type: A pydantic model, or an annotated union of them.
+
+        Raises:
+            ConfigurationError: A member cannot be told apart, or has a name that the wire
+                does not allow.
+        """
+        self.event_type = event_type
+        self.name, bare = _unwrap(event_type)
+        self.members, declared = _members(bare)
+        discriminator = declared or _common_literal(self.members)
+        self._member_of = _event_names(self.members, discriminator)
+        self.names = tuple(self._member_of)
+        self.adapter: TypeAdapter[T] = _adapter(event_type)
+        fields = {member: _field_of(member, discriminator) for member in self.members}
+        self._attribute = {member: name for member, (name, _) in fields.items()}
+        self.discriminator = _name_in_json(*fields[self.members[0]])
+
+    def name_of(self, event: BaseModel) -> str:
+        """Return the name of an event.
+
+        Args:
+            event: One of the union's models.
+
+        Raises:
+            InvalidEventError: The event was given a name that its model does not have.
+        """
+        member = type(event)
+        name = getattr(event, self._attribute[member])
+        name = name.value if isinstance(name, Enum) else name
+        # pydantic does not check a literal that was assigned to
+        if not isinstance(name, str) or self._member_of.get(name) is not member:
+            msg = f"{member.__name__} cannot be encoded: it is named {name!r}"
+            raise InvalidEventError(msg)
+        return name
+
+
+def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
+    try:
+        return TypeAdapter(event_type)
+    except (PydanticUserError, TypeError) as error:
+        msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
+        raise ConfigurationError(msg) from error
+
+
+def _unwrap(event_type: Any) -> tuple[str | None, Any]:
+    """Split a type alias or root model into its name and the union it names."""
+    alias_types = tuple(
+        alias for alias in (TypeAliasType, getattr(types, "TypeAliasType", None)) if alias
+    )
+    if isinstance(event_type, alias_types) or hasattr(event_type, "__value__"):
+        return event_type.__name__, event_type.__value__
+    if isinstance(event_type, type) and issubclass(event_type, RootModel):
+        field = event_type.model_fields["root"]
+        bare: Any = field.annotation
+        if field.discriminator is not None:
+            bare = Annotated[bare, field]
+        return event_type.__name__, bare
+    return None, event_type
+
+
+def _members(bare: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
+    """List the models of a union, with the discriminator it declares."""
+    declared = None
+    if get_origin(bare) is Annotated:
+        bare, *metadata = get_args(bare)
+        for item in metadata:
+            found = item.discriminator if isinstance(item, FieldInfo | Discriminator) else None
+            if isinstance(found, Discriminator):
+                found = found.discriminator
+            if found is not None and not isinstance(found, str):
+                msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
+                raise ConfigurationError(msg)
+            declared = found or declared
+    return tuple(_flatten(bare)), declared
+
+
+def _flatten(annotation: Any) -> Iterator[type[BaseModel]]:
+    if get_origin(annotation) in {Union, types.UnionType}:
+        for argument in get_args(annotation):
+            yield from _members(_unwrap(argument)[1])[0]
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif (aliased := _unwrap(annotation)[1]) is not annotation:
+        yield from _members(aliased)[0]
+    else:
+        msg = f"{annotation!r} is not a pydantic model; {_HOW}"
+        raise ConfigurationError(msg)
+
+
+def _common_literal(members: tuple[type[BaseModel], ...]) -> str:
+    """Find the one literal field that all members share."""
+    shared = [
+        name
+        for name, field in members[0].model_fields.items()
+        if all(name in member.model_fields for member in members)
+        and get_origin(field.annotation) is Literal
+    ]
+    if len(shared) != 1:
+        names = ", ".join(member.__name__ for member in members)
+        found = f"candidates: {', '.join(shared)}" if shared else "there is none"
+        msg = f"{names} need one literal field that names the event ({found}); {_HOW}"
+        raise ConfigurationError(msg)
+    return shared[0]
+
+
+def _event_names(
+    members: tuple[type[BaseModel], ...], discriminator: str
+) -> dict[str, type[BaseModel]]:
+    names: dict[str, type[BaseModel]] = {}
+    for member in members:
+        for name in _literals(member, discriminator):
+            if name in names:
+                msg = f"{names[name].__name__} and {member.__name__} are both named {name!r}"
+                raise ConfigurationError(msg)
+            names[name] = member
+    return names
+
+
+def _literals(member: type[BaseModel], discriminator: str) -> Iterator[str]:
+    _, field = _field_of(member, discriminator)
+    if get_origin(field.annotation) is not Literal:
+        msg = (
+            f"{member.__name__}.{discriminator} is not a Literal; write "
+            f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
+        )
+        raise ConfigurationError(msg)
+    if field.exclude:
+        msg = (
+            f"{member.__name__}.{discriminator} is excluded from the JSON, in which clients look "
+            "for it; take away exclude=True"
+        )
+        raise ConfigurationError(msg)
+    for argument in get_args(field.annotation):
+        name = argument.value if isinstance(argument, Enum) else argument
+        if not isinstance(name, str):
+            msg = f"{member.__name__}.{discriminator} is {name!r}; an event's name is a string"
+            raise ConfigurationError(msg)
+        if (problem := name_problem(name)) is not None:
+            msg = f"{member.__name__} cannot be named {name!r}: it {problem}; choose another name"
+            raise ConfigurationError(msg)
+        yield name
+
+
+def _field_of(member: type[BaseModel], discriminator: str) -> tuple[str, FieldInfo]:
+    # a discriminator may be given by the name on the wire (alias) or in Python
+    for name, field in member.model_fields.items():
+        if discriminator in {name, field.alias}:
+            return name, field
+    msg = (
+        f"{member.__name__} has no field {discriminator!r}; write "
+        f"`{discriminator}: Literal['{_kebab(member.__name__)}'] = '{_kebab(member.__name__)}'`"
+    )
+    raise ConfigurationError(msg)
+
+
+def _name_in_json(name: str, field: FieldInfo) -> str:
+    return field.serialization_alias or field.alias or name
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")

@@ -1,0 +1,226 @@
+"""What makes a union of events, and what its declaration is told otherwise."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, alias_generators
+from typing_extensions import TypeAliasType
+
+from fastapi_sse_channels import ConfigurationError, InvalidEventError
+from fastapi_sse_channels._core.union import EventUnion
+
+
+class Added(BaseModel):
+    type: Literal["added"] = "added"
+
+
+class Removed(BaseModel):
+    type: Literal["removed", "purged"] = "removed"
+
+
+Event = Annotated[Added | Removed, Field(discriminator="type")]
+NamedEvent = TypeAliasType("NamedEvent", Event)
+Bare = TypeAliasType("Bare", Added | Removed)
+
+
+def union_of(event_type: Any) -> EventUnion[Any]:
+    return EventUnion(event_type)
+
+
+def _in_field(found: Any) -> Any:
+    return Field(discriminator=found)
+
+
+class TestDefinition:
+    def test_every_name_of_the_union_is_known(self):
+        union = union_of(Event)
+
+        assert union.members == (Added, Removed)
+        assert union.discriminator == "type"
+        assert union.names == ("added", "removed", "purged")
+        assert union.name is None
+
+    def test_union_without_a_declared_discriminator_finds_the_common_literal(self):
+        assert union_of(Added | Removed).discriminator == "type"
+
+    def test_single_model_is_a_union_of_one(self):
+        assert union_of(Added).names == ("added",)
+
+    def test_type_alias_names_the_union(self):
+        assert union_of(NamedEvent).name == "NamedEvent"
+        assert union_of(NamedEvent).names == ("added", "removed", "purged")
+
+    def test_alias_inside_an_annotation_is_looked_through(self):
+        assert union_of(Annotated[Bare, Field(discriminator="type")]).names == (
+            "added",
+            "removed",
+            "purged",
+        )
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
+    def test_type_statement_names_the_union(self):
+        namespace = {"Event": Event}
+        exec("type DiscussionEvent = Event", namespace)  # noqa: S102  # else no Python 3.11 parses it
+
+        assert union_of(namespace["DiscussionEvent"]).name == "DiscussionEvent"
+
+    def test_root_model_names_the_union(self):
+        class DiscussionEvent(RootModel[Added | Removed]):
+            root: Added | Removed = Field(discriminator="type")
+
+        assert union_of(DiscussionEvent).name == "DiscussionEvent"
+        assert union_of(DiscussionEvent).names == ("added", "removed", "purged")
+
+    def test_nested_unions_are_one(self):
+        class Moved(BaseModel):
+            type: Literal["moved"] = "moved"
+
+        nested = Annotated[Event | Moved, Field(discriminator="type")]
+
+        assert union_of(nested).names == ("added", "removed", "purged", "moved")
+
+    def test_enum_literals_give_names(self):
+        class Kind(Enum):
+            A = "a"
+
+        class A(BaseModel):
+            kind: Literal[Kind.A] = Kind.A
+
+        assert union_of(A).names == ("a",)
+        assert union_of(A).name_of(A()) == "a"
+
+    def test_member_without_the_discriminator_is_told_what_to_write(self):
+        class UserJoined(BaseModel):
+            name: str
+
+        with pytest.raises(
+            ConfigurationError,
+            match=r"UserJoined has no field 'type'; write "
+            r"`type: Literal\['user-joined'\] = 'user-joined'`",
+        ):
+            union_of(Annotated[Added | UserJoined, Field(discriminator="type")])
+
+    def test_discriminator_that_is_no_literal_is_told_what_to_write(self):
+        class UserJoined(BaseModel):
+            type: str = "user-joined"
+
+        with pytest.raises(
+            ConfigurationError,
+            match=r"UserJoined.type is not a Literal; write "
+            r"`type: Literal\['user-joined'\] = 'user-joined'`",
+        ):
+            union_of(Annotated[Added | UserJoined, Field(discriminator="type")])
+
+    def test_union_without_a_common_literal_is_told_how_to_declare_it(self):
+        class Other(BaseModel):
+            kind: Literal["other"] = "other"
+
+        with pytest.raises(
+            ConfigurationError,
+            match=r"Added, Other need one literal field .*there is none"
+            r".*declare `Event = Annotated",
+        ):
+            union_of(Added | Other)
+
+    def test_two_candidates_are_told_apart_by_declaring_one(self):
+        class Two(BaseModel):
+            a: Literal["x"] = "x"
+            b: Literal["y"] = "y"
+
+        with pytest.raises(ConfigurationError, match=r"candidates: a, b.*Field\(discriminator="):
+            union_of(Two)
+
+    def test_two_members_of_one_name_are_refused(self):
+        class Again(BaseModel):
+            type: Literal["added"] = "added"
+
+        with pytest.raises(ConfigurationError, match="Added and Again are both named 'added'"):
+            union_of(Added | Again)
+
+    @pytest.mark.parametrize(
+        "name", ["error", "open", "message", "stream-open", "stream-", "", "a\nb", "a\rb", "a\0b"]
+    )
+    def test_name_that_the_wire_does_not_allow_is_refused(self, name):
+        class Bad(BaseModel):
+            type: Literal[name] = name  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]
+
+        with pytest.raises(ConfigurationError, match=r"Bad cannot be named .*choose another name"):
+            union_of(Bad)
+
+    def test_name_that_is_not_written_is_refused(self):
+        class Nameless(BaseModel):
+            type: Literal["nameless"] = Field("nameless", exclude=True)
+
+        with pytest.raises(ConfigurationError, match=r"Nameless\.type is excluded.*exclude=True"):
+            union_of(Nameless)
+
+    def test_name_that_is_no_string_is_refused(self):
+        class Bad(BaseModel):
+            type: Literal[1] = 1
+
+        with pytest.raises(
+            ConfigurationError, match=r"Bad\.type is 1; an event's name is a string"
+        ):
+            union_of(Bad)
+
+    @pytest.mark.parametrize("declare", [lambda found: found, _in_field], ids=["bare", "field"])
+    def test_discriminator_object_is_looked_into(self, declare):
+        union = Annotated[Added | Removed, declare(Discriminator("type"))]
+
+        assert union_of(union).discriminator == "type"
+
+    @pytest.mark.parametrize("declare", [lambda found: found, _in_field], ids=["bare", "field"])
+    def test_callable_discriminator_is_refused(self, declare):
+        tagged = Annotated[
+            Annotated[Added, Tag("added")] | Annotated[Removed, Tag("removed")],
+            declare(Discriminator(lambda _value: "added")),
+        ]
+
+        with pytest.raises(ConfigurationError, match="callable discriminator"):
+            union_of(tagged)
+
+    @pytest.mark.parametrize("event_type", [int, str | None, Added | None, dict[str, int], "Event"])
+    def test_what_is_no_model_is_refused(self, event_type):
+        with pytest.raises(ConfigurationError, match="not a pydantic model; declare `Event ="):
+            union_of(event_type)
+
+    def test_discriminator_is_called_what_it_is_in_json(self):
+        class Camel(BaseModel):
+            model_config = ConfigDict(alias_generator=alias_generators.to_camel)
+            event_type: Literal["camel"] = "camel"
+
+        class Llama(BaseModel):
+            model_config = ConfigDict(alias_generator=alias_generators.to_camel)
+            event_type: Literal["llama"] = "llama"
+
+        union = Annotated[Camel | Llama, Field(discriminator="event_type")]
+
+        assert union_of(union).discriminator == "eventType"
+        assert union_of(Camel | Llama).discriminator == "eventType"
+
+    def test_discriminator_that_pydantic_refuses_is_told_how_to_declare_it(self):
+        class A(BaseModel):
+            type_: Literal["a"] = Field("a", alias="type")
+
+        class B(BaseModel):
+            type_: Literal["b"] = Field("b", alias="type")
+
+        with pytest.raises(ConfigurationError, match=r"(?s)needs a discriminator.*declare `Event"):
+            union_of(Annotated[A | B, Field(discriminator="type")])
+
+
+class TestNameOf:
+    def test_member_of_two_names_is_named_by_its_value(self):
+        assert union_of(Event).name_of(Removed(type="purged")) == "purged"
+
+    @pytest.mark.parametrize("name", ["removed", "other", 3, None, "a\nb", ["added"]])
+    def test_model_mutated_into_another_name_is_refused(self, name):
+        event = Added()
+        event.type = name
+
+        with pytest.raises(InvalidEventError, match="Added cannot be encoded: it is named"):
+            union_of(Event).name_of(event)

@@ -1,0 +1,92 @@
+"""What each check lets through, and what it says of everything else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import pytest
+from fastapi import Depends
+
+from fastapi_sse_channels import ConfigurationError
+from fastapi_sse_channels._checks import (
+    check_callable,
+    check_choice,
+    check_finite,
+    check_hook,
+    check_positive,
+    check_text,
+    check_unshared,
+    check_whole,
+)
+
+# what os.environ.get returns, a unit that was written too, and a number that nothing equals
+NEVER_NUMBERS = (None, "15s", math.nan)
+
+
+@pytest.mark.parametrize(
+    ("check", "fit", "unfit", "said"),
+    [
+        (check_positive, (1, 0.5, math.inf), (0, -1), "a number greater than 0"),
+        (check_whole, (1, 256), (0, -1, 0.5, 2.0, math.inf), "a whole number greater than 0"),
+        (check_finite, (0, 0.5, 5), (-1, math.inf), "a finite number, 0 or greater"),
+    ],
+)
+def test_number_check_names_the_value_and_what_it_must_be(check, fit, unfit, said):
+    for value in fit:
+        check(seconds=value)
+    for value in (*unfit, *NEVER_NUMBERS):
+        with pytest.raises(ConfigurationError) as refused:
+            check(first=1, seconds=value)
+        assert str(refused.value) == f"seconds={value!r} must be {said}"
+
+
+def test_text_check_names_the_value_and_what_it_must_be():
+    check_text(key="a", other=" ")
+
+    for value in ("", 1, None, b"a"):
+        with pytest.raises(ConfigurationError) as refused:
+            check_text(key=value)
+        assert str(refused.value) == f"key={value!r} must be a non-empty string"
+
+
+def test_choice_check_names_the_choices():
+    check_choice("policy", "skip", Literal["raise", "skip"])
+
+    for value in ("ignore", "Skip", None, True):
+        with pytest.raises(ConfigurationError) as refused:
+            check_choice("policy", value, Literal["raise", "skip"])
+        assert str(refused.value) == f"policy={value!r} is not known; use 'raise' or 'skip'"
+
+
+def test_unshared_check_says_how_to_tell_managers_apart():
+    check_unshared("note:*:events", {"other:*:events"}, where="on one broker")
+
+    with pytest.raises(ConfigurationError, match=r"on one broker use the keys note:\*:events"):
+        check_unshared("note:*:events", {"note:*:events"}, where="on one broker")
+
+
+@pytest.mark.parametrize("value", [1, Depends(print), "note"])
+def test_callable_check_says_what_to_pass(value):
+    check_callable("channel", print)
+
+    with pytest.raises(ConfigurationError, match=r"channel=.* cannot be called; pass a function"):
+        check_callable("channel", value)
+
+
+@pytest.mark.parametrize("hook", [[].append, print, lambda session, more=1: (session, more)])
+def test_hook_check_allows_whatever_takes_a_session(hook):
+    check_hook("on_connect", hook)
+
+
+def test_hook_check_says_how_hooks_are_called():
+    async def with_a_dependency(session, note_id):
+        pass
+
+    async def yielding(session):
+        yield
+
+    hooks: tuple[Any, ...] = (with_a_dependency, lambda: None, yielding)
+    for hook in hooks:
+        with pytest.raises(ConfigurationError, match="on_connect is called with the session"):
+            check_hook("on_connect", hook)

@@ -110,7 +110,7 @@ def _packed(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
     for channel, seq in named:
         body = orders.schema.body(OrderUpdated(ts=time.monotonic_ns(), seq=seq, text=TEXT))
         key = orders.keys.key(channel)
-        keys, arguments = publish_call(_names, key, body, orders.retention, None)
+        keys, arguments = publish_call(_names, key, body, orders.retention)
         yield packed("EVALSHA", PUBLISH.sha1, len(keys), *keys, *arguments)
 
 

@@ -141,7 +141,7 @@ def test_idempotency_key_stores_once(server, make_publisher):
     assert server.client.xlen(LOG) == 1
 
 
-async def test_idempotency_key_is_that_of_the_application_too(server, make_publisher, make_notes):
+async def test_idempotency_key_counts_in_the_application_too(server, make_publisher, make_notes):
     manager = make_notes(broker=server.url).manager
     await manager.start()
     first = await manager.publish("1", {"type": "note"}, idempotency_key="once")
@@ -154,7 +154,7 @@ async def test_idempotency_key_is_that_of_the_application_too(server, make_publi
     assert server.client.xlen(LOG) == 1
 
 
-def test_namespace_database_and_retention_are_those_asked_for(server, make_publisher):
+def test_namespace_database_and_retention_are_used(server, make_publisher):
     publisher = make_publisher(f"{server.url}/3", namespace="shop", history_size=2)
     for _ in range(5):
         publisher.publish("1", Note())
@@ -187,13 +187,13 @@ def test_invalid_event_is_refused_before_redis(server, make_publisher, event):
     ("broker", "match"),
     [("memory://", "where no script can reach it"), ("http://x", "is not a Redis URL")],
 )
-def test_broker_that_cannot_work_is_refused(make_publisher, broker, match):
+def test_unusable_address_is_refused(make_publisher, broker, match):
     with pytest.raises(ConfigurationError, match=match):
         make_publisher(broker)
 
 
 @pytest.mark.parametrize("broker", [None, RedisBroker()])
-def test_broker_that_is_no_address_is_refused(broker):
+def test_broker_object_is_refused(broker):
     with pytest.raises(ConfigurationError, match="no address of a server; use broker='redis://"):
         SyncPublisher(Note, broker=broker, key_prefix="note")
 
@@ -208,7 +208,7 @@ def test_broker_that_is_no_address_is_refused(broker):
         ("publish_timeout", float("inf"), "a finite number"),
     ],
 )
-def test_number_that_cannot_work_is_refused_by_name(make_publisher, option, value, said):
+def test_bad_number_is_refused_by_name(make_publisher, option, value, said):
     with pytest.raises(ConfigurationError, match=f"{option}={value} must be {said}"):
         make_publisher(**{option: value})
 
@@ -218,7 +218,7 @@ def test_empty_namespace_is_refused(make_publisher):
         make_publisher(namespace="")
 
 
-def test_password_of_an_address_that_is_none_is_never_shown(make_publisher):
+def test_password_in_a_bad_url_is_never_shown(make_publisher):
     with pytest.raises(
         ConfigurationError, match=r"redis://example.com:port' is not a Redis"
     ) as error:
@@ -228,7 +228,7 @@ def test_password_of_an_address_that_is_none_is_never_shown(make_publisher):
 
 
 @pytest.mark.parametrize("key", ["", 1])
-def test_idempotency_key_that_is_no_text_is_refused_before_redis(server, make_publisher, key):
+def test_bad_idempotency_key_is_refused_before_redis(server, make_publisher, key):
     with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
         make_publisher().publish("1", Note(), idempotency_key=key)
 
@@ -251,7 +251,7 @@ class TestFailing:
             rf"Redis at localhost:{port} cannot be used: Error 111",
         )
 
-    def test_when_the_server_hangs_before_the_first_and_after(self, server, make_publisher):
+    def test_when_the_server_hangs(self, server, make_publisher):
         publisher = make_publisher()
         server.pause()
         self.fails(publisher, "does not answer in time")
@@ -270,7 +270,7 @@ class TestFailing:
         "options",
         ["", "socket_timeout=600", "retry_on_timeout=True", "decode_responses=True", "protocol=3"],
     )
-    def test_and_a_retry_with_the_same_key_stores_once(self, server, make_publisher, options):
+    def test_retry_with_the_same_key_stores_once(self, server, make_publisher, options):
         publisher = make_publisher(f"{server.url}?{options}", publish_timeout=0.4)
         publisher.publish("1", Note())
         server.pause()
@@ -286,7 +286,7 @@ class TestFailing:
 
         self.fails(make_publisher(), "refuses the password or user")
 
-    def test_and_works_again_at_once_after_a_restart(self, server, servers, make_publisher):
+    def test_publisher_works_again_after_a_restart(self, server, servers, make_publisher):
         publisher = make_publisher()
         publisher.publish("1", Note())
         server.kill()

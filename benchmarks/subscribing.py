@@ -112,7 +112,7 @@ def _packed(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
     for channel, seq in named:
         body = _engine.encoder.body(OrderUpdated(ts=time.monotonic_ns(), seq=seq, text=TEXT))
         key = _engine.keys.key(channel)
-        keys, arguments = publish_call(_names, key, body, _engine.retention, None)
+        keys, arguments = publish_call(_names, key, body, _engine.retention)
         yield packed("EVALSHA", PUBLISH.sha1, len(keys), *keys, *arguments)
 
 

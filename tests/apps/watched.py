@@ -115,8 +115,10 @@ async def freeze() -> None:
     """Let the subscription's socket time out, as the kernel does long after a partition.
 
     The error that asyncio sets then is the builtin `TimeoutError`, which is also what its own
-    time limits raise; a reader that takes it for a quiet moment never lets the loop run again.
+    time limits raise; a subscriber that takes it for a quiet moment never lets the loop run again.
     """
     node: Any = broker._node
-    for link in node._links.values():
-        link._reader._connection._reader.set_exception(TimeoutError(110, "Connection timed out"))
+    for link in node._links:
+        link._subscriber._subscriptions.connection._reader.set_exception(
+            TimeoutError(110, "Connection timed out")
+        )

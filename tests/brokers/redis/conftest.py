@@ -9,18 +9,24 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
 from fastapi_sse_channels._core.log import Log, Retention
 from fastapi_sse_channels._core.position import Position
 from fastapi_sse_channels._core.wire import data_of, event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
+from fastapi_sse_channels.brokers.redis._names import Names
+from fastapi_sse_channels.brokers.redis._node import Node
+from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, parse_position, publish_call
+from fastapi_sse_channels.brokers.redis._subscriber import Subscriber
 
 RETENTION = Retention(256, 1024 * 1024, 300)
 
@@ -142,6 +148,16 @@ class OwnServer:
         """The connections that listen."""
         return [one for one in self.client.client_list() if int(one["sub"]) or int(one["psub"])]
 
+    def subscribed(self) -> list[str]:
+        """The channels that somebody listens to, but for the probes."""
+        names: list[Any] = self.client.pubsub_channels()
+        return sorted(name.decode() for name in names if b"probe" not in name)
+
+    def calls(self, command: str) -> int:
+        """How often a command was run."""
+        stats = self.client.info("commandstats")
+        return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
 
 @pytest.fixture
 def server(servers: Servers, unused_ports) -> OwnServer:
@@ -226,3 +242,88 @@ def poison(request: pytest.FixtureRequest) -> bytes:
 def poisons() -> list[bytes]:
     """All of them."""
     return list(NOT_OURS.values())
+
+
+NAMES = Names("sse")
+KEY = "note:1:events"
+# keeps all that the tests of long histories publish
+LONG = Retention(16_000, 64 * 1024 * 1024, 300)
+
+
+@pytest.fixture
+def publish_unheard(server: OwnServer) -> Callable[[bytes], Position]:
+    """Store an event as if its message were still on the way, and return its position."""
+
+    def publish(body: bytes) -> Position:
+        keys, arguments = publish_call(NAMES, KEY, event_body(body), RETENTION)
+        arguments[0] = "elsewhere"
+        return parse_position(server.client.eval(PUBLISH.text, len(keys), *keys, *arguments))
+
+    return publish
+
+
+@pytest.fixture
+def publish_many(server: OwnServer) -> Callable[..., None]:
+    """Publish numbers as another process would, a thousand at a time."""
+
+    def publish(numbers: Iterable[int], *, channel: str | None = None, size: int = 2) -> None:
+        server.client.script_load(PUBLISH.text)
+        pipeline = server.client.pipeline(transaction=False)
+        for number in numbers:
+            body = event_body(b"%d" % number + b" " * (size - 2))
+            keys, arguments = publish_call(NAMES, KEY, body, LONG)
+            arguments[0] = channel or arguments[0]
+            pipeline.evalsha(PUBLISH.sha1, len(keys), *keys, *arguments)
+            if number % 1000 == 999:
+                pipeline.execute()
+        pipeline.execute()
+
+    return publish
+
+
+@pytest.fixture
+async def node(start_broker: StartBroker) -> Node:
+    """A node that hears of events by their messages alone."""
+    broker = await start_broker(check_interval=600)
+    assert broker._node is not None
+    return broker._node
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bytes]] = []
+        self.connected = 0
+        self.errors: list[BaseException] = []
+
+    def on_message(self, channel: bytes, payload: bytes) -> None:
+        self.messages.append((channel, payload))
+
+    def on_connected(self) -> None:
+        self.connected += 1
+
+    def on_disconnected(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+StartSubscriber = Callable[..., Awaitable[tuple[Subscriber, Heard]]]
+
+
+@pytest.fixture
+async def start_subscriber(server: OwnServer) -> AsyncIterator[StartSubscriber]:
+    """Start a subscriber with a listener."""
+    subscribers: list[Subscriber] = []
+
+    async def start(*, seconds: float = 5, **options) -> tuple[Subscriber, Heard]:
+        heard = Heard()
+        subscriber = Subscriber(
+            lambda: Connection(port=server.port, socket_timeout=None, protocol=2), heard, **options
+        )
+        subscribers.append(subscriber)
+        await subscriber.start(seconds)
+        return subscriber, heard
+
+    yield start
+    for subscriber in subscribers:
+        await subscriber.stop()

@@ -143,7 +143,7 @@ def test_idempotency_key_stores_once(server, make_publisher):
     assert server.client.xlen(LOG) == 1
 
 
-async def test_idempotency_key_is_that_of_the_application_too(server, make_publisher, make_notes):
+async def test_idempotency_key_counts_in_the_application_too(server, make_publisher, make_notes):
     manager = make_notes(broker=server.url).manager
     await manager.start()
     first = await manager.publish("1", {"type": "note"}, idempotency_key="once")
@@ -156,7 +156,7 @@ async def test_idempotency_key_is_that_of_the_application_too(server, make_publi
     assert server.client.xlen(LOG) == 1
 
 
-def test_namespace_database_and_retention_are_those_asked_for(server, make_publisher):
+def test_namespace_database_and_retention_are_used(server, make_publisher):
     publisher = make_publisher(f"{server.url}/3", namespace="shop", history_size=2)
     for _ in range(5):
         publisher.publish("1", Note())
@@ -189,7 +189,7 @@ def test_invalid_event_is_refused_before_redis(server, make_publisher, event):
     ("broker", "match"),
     [("memory://", "where no script can reach it"), ("http://x", "is not a Redis URL")],
 )
-def test_broker_that_cannot_work_is_refused(make_publisher, broker, match):
+def test_unusable_address_is_refused(make_publisher, broker, match):
     with pytest.raises(ConfigurationError, match=match):
         make_publisher(broker)
 
@@ -218,7 +218,7 @@ def test_empty_namespace_is_refused(make_publisher):
         make_publisher(namespace="")
 
 
-def test_password_of_an_address_that_is_none_is_never_shown(make_publisher):
+def test_password_in_a_bad_url_is_never_shown(make_publisher):
     with pytest.raises(
         ConfigurationError, match=r"redis://example.com:port' is not a Redis"
     ) as error:
@@ -250,7 +250,7 @@ class TestFailing:
             rf"Redis at localhost:{port} cannot be used: Error 111",
         )
 
-    def test_when_the_server_hangs_before_the_first_and_after(self, server, make_publisher):
+    def test_when_the_server_hangs(self, server, make_publisher):
         publisher = make_publisher()
         server.pause()
         self.fails(publisher, "does not answer in time")
@@ -269,7 +269,7 @@ class TestFailing:
         "options",
         ["", "socket_timeout=600", "retry_on_timeout=True", "decode_responses=True", "protocol=3"],
     )
-    def test_and_a_retry_with_the_same_key_stores_once(self, server, make_publisher, options):
+    def test_retry_with_the_same_key_stores_once(self, server, make_publisher, options):
         publisher = make_publisher(f"{server.url}?{options}", publish_timeout=0.4)
         publisher.publish("1", Note())
         server.pause()
@@ -285,7 +285,7 @@ class TestFailing:
 
         self.fails(make_publisher(), "refuses the password or user")
 
-    def test_and_works_again_at_once_after_a_restart(self, server, servers, make_publisher):
+    def test_publisher_works_again_after_a_restart(self, server, servers, make_publisher):
         publisher = make_publisher()
         publisher.publish("1", Note())
         server.kill()

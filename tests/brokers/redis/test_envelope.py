@@ -80,7 +80,7 @@ def test_entry_of_a_clock_that_went_back_has_no_age():
     ],
     ids=range(8),
 )
-def test_what_others_added_between_our_entries_is_left_out(poison):
+def test_foreign_entries_between_ours_are_left_out(poison):
     found = look(entry(3), entry(4), poison, entry(5))
 
     assert [stored.position.offset for stored, _ in found.entries] == [3, 4, 5]
@@ -97,7 +97,7 @@ def test_what_others_added_between_our_entries_is_left_out(poison):
     ],
     ids=["missing", "skipped", "broken chain", "overwritten"],
 )
-def test_only_what_ends_at_the_top_without_a_hole_is_returned(entries):
+def test_entries_before_a_hole_are_left_out(entries):
     found = look(*entries)
 
     assert [stored.position.offset for stored, _ in found.entries] == [5]
@@ -105,7 +105,7 @@ def test_only_what_ends_at_the_top_without_a_hole_is_returned(entries):
 
 
 @pytest.mark.parametrize("nonce", [{"n": b"a\nid: 1"}, {"p": b"a\nid: 1"}], ids=["own", "previous"])
-def test_nonce_that_would_break_a_line_on_the_wire_is_left_out(nonce):
+def test_entry_with_a_line_break_in_a_nonce_is_left_out(nonce):
     found = look(entry(3, **nonce), read=3)
 
     assert found.entries == ()
@@ -113,7 +113,7 @@ def test_nonce_that_would_break_a_line_on_the_wire_is_left_out(nonce):
 
 
 @pytest.mark.parametrize("entries", [[entry(4)], [entry(5, n=b"other")]])
-def test_log_that_does_not_end_at_the_top_proves_nothing(entries):
+def test_log_that_ends_elsewhere_returns_nothing(entries):
     found = look(*entries)
 
     assert (found.entries, found.damage) == ((), "the log has a hole")

@@ -13,7 +13,7 @@ from fastapi_sse_channels.brokers.redis._names import Names
 HOSTILE = ["a", "a:b", "*", "?", "[a]", "{", "}", "{}", "%7B", "\\", "ä", "\r\n", "\0", "a}:x{b"]
 
 
-def test_everything_of_a_channel_lies_on_one_server_of_a_cluster():
+def test_names_of_a_channel_share_a_slot():
     names = Names("shop")
     key = KeySpace("note", "events").key("}{")
 
@@ -28,7 +28,7 @@ def test_everything_of_a_channel_lies_on_one_server_of_a_cluster():
     assert len({key_slot(name.encode()) for name in found}) == 1
 
 
-def test_no_two_names_are_the_same_and_only_the_pattern_holds_a_glob_character():
+def test_names_differ_and_only_patterns_hold_a_glob():
     keys = [KeySpace("note", "events").key(one) for one in HOSTILE]
     found = []
     for namespace in HOSTILE:
@@ -46,7 +46,7 @@ def test_no_two_names_are_the_same_and_only_the_pattern_holds_a_glob_character()
 @pytest.mark.parametrize(
     "pair", list(itertools.permutations([("a", 0), ("a", 1), ("a", 11), ("ab", 0)], 2))
 )
-def test_pattern_covers_the_channels_of_its_namespace_and_database_only(pair):
+def test_pattern_covers_its_own_channels_only(pair):
     one, other = (Names(*each) for each in pair)
     begins = one.pattern.removesuffix("*")
 
@@ -63,5 +63,5 @@ def test_long_idempotency_key_makes_no_long_name():
     assert names.receipt("k", "x" * 65) != names.receipt("k", "x" * 66)
 
 
-def test_lone_surrogate_is_as_good_an_idempotency_key_as_any():
+def test_lone_surrogate_may_be_an_idempotency_key():
     assert Names("a").receipt("k", "\ud800") == "a:rcpt:{k}:%ED%A0%80"

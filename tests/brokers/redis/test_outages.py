@@ -42,9 +42,7 @@ async def broker(proxy, new_resource):
     await broker.stop()
 
 
-async def test_connections_that_close_while_they_are_made_fail_a_publish(
-    proxy, broker, unused_ports
-):
+async def test_connection_closed_while_opening_fails_a_publish(proxy, broker, unused_ports):
     [proxy.upstream] = unused_ports(1)
     await proxy.reset()
 
@@ -64,7 +62,7 @@ async def close_sockets(pool):
 
 
 @pytest.mark.parametrize("close", [disconnect, close_sockets])
-async def test_connection_that_is_closed_under_a_publish_fails_it(broker, close):
+async def test_connection_closed_under_a_publish_fails_it(broker, close):
     """A cluster's client closes the connections of servers that have left, used or not."""
     pool = broker._node._connector.client.connection_pool
     failed = 0
@@ -82,7 +80,7 @@ async def test_connection_that_is_closed_under_a_publish_fails_it(broker, close)
     assert await broker.publish("note", BODY, RETENTION)
 
 
-async def test_many_publishes_at_once_end_within_two_seconds_when_redis_hangs(proxy, broker):
+async def test_publishes_to_a_hung_server_end_in_time(proxy, broker):
     async def seconds_until_error() -> float:
         began = time.monotonic()
         with pytest.raises(PublishError):
@@ -96,17 +94,15 @@ async def test_many_publishes_at_once_end_within_two_seconds_when_redis_hangs(pr
     assert max(took) < 4
 
 
-async def test_channel_followed_while_the_connection_is_lost_leaves_no_connection_behind(
-    proxy, new_resource, eventually
-):
+async def test_following_on_a_lost_connection_opens_no_other(proxy, new_resource, eventually):
     namespace = f"outage-{new_resource()}"
     broker = RedisBroker(f"redis://127.0.0.1:{proxy.port}/0", namespace=namespace, follow="channel")
     await broker.start()
     node: Any = broker._node
-    [link] = node._links.values()
-    connection = link._reader._connection
+    [link] = node._links
+    connection = link._subscriber._subscriptions.connection
     with Redis(port=proxy.upstream) as redis:
-        # lost, and the reader did not get a turn since
+        # lost, and the subscriber did not get a turn since
         await connection.disconnect(nowait=True)
         with pytest.raises(BrokerError):
             await broker.subscribe("note", RETENTION, lambda: None)
@@ -119,7 +115,7 @@ async def test_channel_followed_while_the_connection_is_lost_leaves_no_connectio
         await eventually(lambda: redis.client_list(_type="pubsub") == [])
 
 
-async def test_script_that_publishes_over_a_slow_link_ends_in_time(proxy):
+async def test_script_over_a_slow_link_ends_in_time(proxy):
     """The link takes longer for a handshake and a command than a publish may."""
     proxy.slow_down(0.45)
     publisher = SyncPublisher(

@@ -1,4 +1,4 @@
-"""A node that is behind: it asks the store before it resets a client that knows more."""
+"""A node that is behind asks the store before it resets a client that knows more."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 
 from fastapi_sse_channels import BrokerError
 from fastapi_sse_channels._core.position import Position
-from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels.brokers.redis import RedisBroker
 from fastapi_sse_channels.brokers.redis._names import Names
-from fastapi_sse_channels.brokers.redis._scripts import PUBLISH, parse_position, publish_call
 from tests.faults.proxy import Proxy
 
 NAMES = Names("sse")
@@ -30,21 +28,9 @@ async def proxy(server):
 
 @pytest.fixture
 async def behind(start_broker, follow, proxy):
-    """A channel of a node that finds by itself only what is announced to it."""
+    """A channel whose node hears of events by their messages alone."""
     broker = await start_broker(f"redis://127.0.0.1:{proxy.port}", check_interval=600)
     return await follow(broker, KEY)
-
-
-@pytest.fixture
-def publish_unheard(server, behind):
-    """Store an event as if its message were still on the way, and return its position."""
-
-    def publish(body):
-        keys, arguments = publish_call(NAMES, KEY, event_body(body), behind.retention, None)
-        arguments[0] = "elsewhere"
-        return parse_position(server.client.eval(PUBLISH.text, len(keys), *keys, *arguments))
-
-    return publish
 
 
 @contextlib.asynccontextmanager
@@ -61,10 +47,6 @@ async def questions_without_end(channel):
     yield
     asking.cancel()
     await asyncio.gather(*asked)
-
-
-def looks(server):
-    return server.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
 
 
 class TestRefresh:
@@ -90,18 +72,18 @@ class TestRefresh:
         assert behind.numbers() == [2]
 
     async def test_any_number_of_questions_at_once_is_one_look(self, behind, server):
-        before = looks(server)
+        before = server.calls("evalsha")
         await asyncio.gather(*(behind.broker.refresh(KEY) for _ in range(100)))
 
-        assert looks(server) == before + 1
+        assert server.calls("evalsha") == before + 1
 
     async def test_look_that_began_before_does_not_answer(
         self, behind, publish_unheard, server, proxy, eventually
     ):
         proxy.stall_replies()
-        before = looks(server)
+        before = server.calls("evalsha")
         early = asyncio.create_task(behind.broker.refresh(KEY))
-        await eventually(lambda: looks(server) > before)
+        await eventually(lambda: server.calls("evalsha") > before)
         publish_unheard(b"1")
         late = [asyncio.create_task(behind.broker.refresh(KEY)) for _ in range(100)]
         await asyncio.sleep(0)
@@ -109,11 +91,9 @@ class TestRefresh:
         await asyncio.gather(early, *late)
 
         assert behind.numbers() == [1]
-        assert looks(server) == before + 2
+        assert server.calls("evalsha") == before + 2
 
-    async def test_questions_without_end_are_answered_one_by_one(
-        self, behind, publish_unheard, proxy
-    ):
+    async def test_endless_questions_are_answered(self, behind, publish_unheard, proxy):
         proxy.slow_down(0.05)
         async with questions_without_end(behind):
             for number in (1, 2, 3):
@@ -169,10 +149,10 @@ class TestRefresh:
         self, behind, server, proxy, eventually, has_begun
     ):
         proxy.stall_replies()
-        before = looks(server)
+        before = server.calls("evalsha")
         waiting = asyncio.create_task(behind.broker.refresh(KEY))
         if has_begun:
-            await eventually(lambda: looks(server) > before)
+            await eventually(lambda: server.calls("evalsha") > before)
         else:
             await asyncio.sleep(0)
         behind.leave()

@@ -77,7 +77,7 @@ class TestPublish:
             f"sse1 {first.epoch} 2 {second.nonce} {first.nonce}\ndata: 2\n\n".encode(),
         ]
 
-    async def test_history_that_becomes_short_is_dropped_in_few_steps(self, channel, server):
+    async def test_shortened_history_is_dropped_in_few_steps(self, channel, server):
         """Each step holds up every other client of the server."""
         pipeline = server.client.pipeline()
         for number in range(2, 2002):
@@ -95,7 +95,7 @@ class TestPublish:
         assert server.client.hget(POSITION, "z") == b"90"
         assert server.client.info("commandstats")["cmdstat_xrange"]["calls"] < 20
 
-    async def test_idempotent_publish_is_stored_and_announced_once(self, channel, server, heard):
+    async def test_idempotent_publish_happens_once(self, channel, server, heard):
         positions = await channel.publish(1, 2, 3, idempotency_key="once")
 
         assert len(set(positions)) == 1
@@ -128,7 +128,7 @@ class TestPublish:
             event_body(b"%d" % number) for number in range(10 - kept, 10)
         ]
 
-    async def test_smaller_retention_trims_with_the_next_publish(self, channel, server):
+    async def test_smaller_retention_trims_at_the_next_publish(self, channel, server):
         await channel.publish(*range(10))
         channel.retention = Retention(2, 1_000_000, 300)
         await channel.publish(9)
@@ -408,7 +408,7 @@ class TestLostKeys:
         assert channel.numbers() == [2]
         assert channel.log.incarnation == incarnation + 1
 
-    async def test_log_that_is_ahead_of_its_position_begins_a_new_epoch(self, channel, server):
+    async def test_log_ahead_of_its_position_begins_a_new_epoch(self, channel, server):
         [old] = await channel.publish(1)
         server.client.xadd(LOG, {"d": "restored from elsewhere"}, id="9-0")
         [new] = await channel.publish(2)
@@ -437,7 +437,7 @@ class TestStarts:
     async def test_channel_that_began_at_a_start_named_0_goes_on(
         self, server, start_broker, follow
     ):
-        """As channels of earlier versions did."""
+        """Channels of earlier versions began there."""
         start = Position("Epoch0123456", 0, "0")
         server.client.hset(POSITION, mapping={"e": start.epoch, "s": 0, "n": "0", "z": 0})
         channel = await follow(await start_broker(), KEY)
@@ -476,7 +476,7 @@ class TestHistory:
         assert history.gap is None
 
 
-async def test_publishers_of_several_processes_get_contiguous_offsets(start_broker, follow, server):
+async def test_offsets_of_several_processes_are_contiguous(start_broker, follow, server):
     brokers = [await start_broker() for _ in range(4)]
     channels = [await follow(broker, KEY) for broker in brokers]
 
@@ -491,3 +491,27 @@ async def test_publishers_of_several_processes_get_contiguous_offsets(start_brok
         position.nonce for position in positions[:-1]
     ]
     assert Redis.from_url(server.url).xlen(LOG) == 100
+
+
+async def test_made_up_channels_leave_keys_that_expire(start_broker, follow, server):
+    broker = await start_broker()
+
+    async def visit(number):
+        channel = await follow(broker, f"note:{number}:events")
+        broker.report_sessions(channel.key, 1)
+        if number % 10 == 0:
+            await channel.publish(1, idempotency_key="once")
+        await broker.total_sessions(channel.key)
+        broker.report_sessions(channel.key, 0)
+        channel.leave()
+
+    for start in range(0, 1000, 50):
+        await asyncio.gather(*(visit(start + at) for at in range(50)))
+    await broker.stop()
+    await broker.start()
+
+    names = server.names()
+    assert len([name for name in names if ":pos:" in name]) >= 1000
+    assert [name for name in names if server.client.pttl(name) <= 0] == []
+    made_up = [name for name in names if ":pos:" in name and not name.endswith("0:events}")]
+    assert all(server.client.ttl(name) <= 3600 for name in made_up if "start" not in name)

@@ -36,8 +36,8 @@ async def test_stop_ends_while_a_command_is_under_way(redis_url, turns):
 
 
 @pytest.mark.parametrize("follow", ["pattern", "channel"])
-async def test_stop_that_is_cancelled_at_any_moment_goes_on(server, follow, eventually):
-    # before its first turn, it has not begun
+async def test_cancelled_stop_goes_on(server, follow, eventually):
+    # a stop has not begun before its first turn
     for turns in range(1, 40):
         broker = RedisBroker(server.url, follow=follow)
         await broker.start()
@@ -48,8 +48,8 @@ async def test_stop_that_is_cancelled_at_any_moment_goes_on(server, follow, even
     assert server.subscribers() == []
 
 
-async def test_start_that_is_cancelled_at_any_moment_leaves_nothing(server, eventually):
-    """Also in the turn in which the broker is ready and the caller does not know it yet."""
+async def test_cancelled_start_leaves_nothing(server, eventually):
+    """The broker may be ready in the turn in which its caller is cancelled."""
     # how many turns a start takes is the server's affair
     started = turns = 0
     while started < 20:

@@ -42,7 +42,7 @@ async def test_error_of_a_command_is_raised():
         await TimeLimit(5)(failing())
 
 
-async def test_caller_is_told_in_time_although_the_command_goes_on():
+async def test_caller_of_a_deaf_command_is_told_in_time():
     command = Deaf(lost=1)
     limit = TimeLimit(0.05)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The Redis broker on a cluster and behind Sentinels, on real servers."""
+"""The Redis broker on a cluster and behind Sentinels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from fastapi_sse_channels._core.log import Retention
 from fastapi_sse_channels._core.wire import event_body
 from fastapi_sse_channels._errors import BrokerError, PublishError
 from fastapi_sse_channels.brokers.redis import RedisBroker
+from fastapi_sse_channels.brokers.redis._names import Names
 
+NAMES = Names("sse")
 RETENTION = Retention(256, 1024 * 1024, 300)
 
 
@@ -43,7 +45,7 @@ def cli(*arguments: str) -> None:
 
 
 async def published_anyhow(following, number: int, seconds: float = 20) -> None:
-    """Publish as a careful caller does: again after an error."""
+    """Publish again after an error, as a careful caller does."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -91,8 +93,8 @@ def knows_primary(client: Any, node_id: str) -> bool:
     )
 
 
-async def test_cluster_taken_for_one_server_is_told_what_to_use(cluster):
-    """By the first channel of another server at the latest."""
+async def test_cluster_taken_for_one_server_is_refused(cluster):
+    """The error comes with the first channel of another server at the latest."""
 
     async def use(broker):
         await broker.start()
@@ -108,7 +110,7 @@ async def test_cluster_taken_for_one_server_is_told_what_to_use(cluster):
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])
-async def test_cluster_carries_every_channel_and_survives_a_failover(
+async def test_cluster_carries_every_channel_through_a_failover(
     servers, cluster, mode, follow, eventually
 ):
     broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[1]}", follow=mode, probe_interval=0.5)
@@ -133,7 +135,7 @@ async def test_cluster_carries_every_channel_and_survives_a_failover(
         await broker.stop()
 
 
-async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, follow, eventually):
+async def test_sharded_subscription_follows_its_slot(cluster, follow, eventually):
     broker = RedisBroker.cluster(
         f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
     )
@@ -159,7 +161,7 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, fo
         expected = list(range(number + 1))[-RETENTION.size :]
         for channel in channels:
             await eventually(lambda channel=channel: channel.numbers() == expected, timeout=15)
-        # also where the probe's own slot moved
+        # the slot of a probe may have moved too
         await eventually(lambda: broker.is_healthy, timeout=15)
         for channel in channels:
             await channel.publish(number + 1)
@@ -169,9 +171,7 @@ async def test_sharded_subscription_follows_a_slot_to_another_server(cluster, fo
         await broker.stop()
 
 
-async def test_failover_during_a_repair_leaves_no_channel_behind(
-    servers, cluster, follow, eventually
-):
+async def test_failover_during_a_repair_loses_no_channel(servers, cluster, follow, eventually):
     """What waits for a server that is given up has to go on at the next one."""
     broker = RedisBroker.cluster(
         f"redis://127.0.0.1:{cluster[1]}", follow="channel", probe_interval=0.3, publish_timeout=1
@@ -183,7 +183,7 @@ async def test_failover_during_a_repair_leaves_no_channel_behind(
         on_primary = [
             key
             for key in (f"channel-{n}" for n in range(60))
-            if node._connector.shard_of(node._names.channel(key)) == primary
+            if node._connector.shard_of(NAMES.channel(key)) == primary
         ]
         channels = [await follow(broker, key) for key in on_primary[:3]]
         for channel in channels:
@@ -194,9 +194,9 @@ async def test_failover_during_a_repair_leaves_no_channel_behind(
         servers.signal(cluster[0], signal.SIGSTOP)
         for channel in channels:
             hole = b"sse1 %s 9 n9 n8\ndata: 9\n\n" % channel.log.epoch.encode()
-            node.on_message(node._names.channel(channel.key).encode(), hole)
+            node.on_message(NAMES.channel(channel.key).encode(), hole)
 
-        await eventually(lambda: broker.is_healthy and primary not in node._links, timeout=20)
+        await eventually(lambda: broker.is_healthy and node._links.get(primary) is None, timeout=20)
         for channel in channels:
             await published_anyhow(channel, 1)
         for channel in channels:
@@ -239,8 +239,8 @@ async def test_server_that_joins_later_carries_channels(
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])
-async def test_cluster_listens_again_after_connections_were_lost(cluster, mode, follow, eventually):
-    """To channels of different slots, which one SSUBSCRIBE cannot name together."""
+async def test_cluster_listens_again_on_new_connections(cluster, mode, follow, eventually):
+    """One SSUBSCRIBE cannot name channels of different slots together."""
     url = f"redis://127.0.0.1:{cluster[0]}?decode_responses=True&encoding=utf-16"
     brokers = [
         RedisBroker.cluster(url, follow=mode, probe_interval=0.5, check_interval=600)

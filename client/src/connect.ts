@@ -2,15 +2,16 @@ import { StreamError, type StreamErrorType } from "./errors.js";
 import { MAX_EVENT_BYTES } from "./parser.js";
 import { createQueue, type Queue } from "./queue.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
-import type { Listener, StreamConfig } from "./stream.js";
 import type {
   AnyEvent,
   Clock,
   Connection,
   ConnectOptions,
+  Listener,
   RequestOptions,
   SharingOptions,
   Status,
+  StreamConfig,
 } from "./types.js";
 
 /**

@@ -1,6 +1,6 @@
 import { knownHeaders } from "./headers.js";
-import { openStream, type Listener, type Stream, type StreamConfig } from "./stream.js";
-import type { Sharing, SharingOptions } from "./types.js";
+import { openStream } from "./stream.js";
+import type { Listener, Sharing, SharingOptions, Stream, StreamConfig } from "./types.js";
 
 export type Share = NonNullable<SharingOptions["share"]>;
 

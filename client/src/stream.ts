@@ -2,52 +2,21 @@ import { backoff, LONGEST_TIMER, retryAfter } from "./backoff.js";
 import { StreamError } from "./errors.js";
 import { watchPage } from "./page.js";
 import { createParser, type Frame } from "./parser.js";
+import { isDenied, isStream, requestStream } from "./request.js";
 import type {
-  Clock,
   CloseReason,
   EventMeta,
-  RequestOptions,
-  ResetReason,
+  Listener,
   Status,
+  Stream,
+  StreamConfig,
   WaitReason,
 } from "./types.js";
-
-/** Where a stream tells what happens to it. */
-export interface Listener {
-  event(event: unknown, meta: EventMeta): void;
-  status(status: Status): void;
-  reset(reason: ResetReason): void;
-  error(error: StreamError): void;
-}
-
-/** A stream that keeps itself alive until it is closed. */
-export interface Stream {
-  readonly status: Status;
-  readonly lastEventId: string;
-  reconnect(): void;
-  close(): void;
-}
 
 /** One that is read in this page. */
 export interface OwnStream extends Stream {
   /** The network is back (`online`), or somebody looks: comes back at once where it has to. */
   wake(online: boolean): void;
-}
-
-export interface StreamConfig {
-  readonly url: string;
-  /** Whom the stream is for, where its caller said so. */
-  readonly user: string | undefined;
-  readonly headers: RequestOptions["headers"];
-  readonly credentials: RequestCredentials;
-  readonly lastEventId: string;
-  readonly lastEventIdVia: "auto" | "header" | "query";
-  /** It takes over from a stream that was open elsewhere. Default `false`. */
-  readonly continues?: boolean;
-  readonly maxEventBytes: number;
-  readonly fetch: typeof fetch;
-  readonly clock: Clock;
-  readonly random: () => number;
 }
 
 /** Until the server says otherwise. Milliseconds. */
@@ -57,8 +26,6 @@ const DEFAULT_RETRY = 2000;
 const DEFAULT_STALL = 45_000;
 
 const RETRYABLE = new Set([408, 425, 429]);
-
-const MAX_REDIRECTS = 5;
 
 /** Opens a stream; the listener is never called before this returns. */
 export function openStream(config: StreamConfig, listener: Listener): OwnStream {
@@ -94,12 +61,11 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
   const drop = () => {
     clock.clearTimeout(timer);
     attempt?.abort();
-    attempt = undefined;
   };
 
   const start = () => {
     drop();
-    const controller = (attempt = new AbortController());
+    attempt = new AbortController();
     unwatch ??= watchPage({ wake, hide, show });
     sentId = lastEventId;
     resumable = !awaitsInitial && (wasOpen || sentId !== "");
@@ -107,7 +73,7 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     stall = DEFAULT_STALL;
     lastByte = clock.now();
     watchForStall();
-    void run(controller);
+    void run(attempt.signal);
     if (status.state !== "connecting") settle({ state: "connecting" });
   };
 
@@ -140,55 +106,19 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     }
   };
 
-  const request = async (signal: AbortSignal) => {
-    // called without a receiver, as the browser's own fetch demands
-    const { credentials, fetch, headers: source } = config;
-    let headers = new Headers(await (typeof source === "function" ? source() : source));
-    headers.set("Accept", "text/event-stream");
-    let target = new URL(config.url);
-    if (sentId) {
-      if (viaHeader(config, target, sentId)) headers.set("Last-Event-ID", sentId);
-      else target.searchParams.set("last_event_id", sentId);
-    }
-    const get = (headers: Headers, redirect: RequestRedirect) =>
-      fetch(target, { headers, redirect, credentials, signal, cache: "no-store" });
-    // by hand, because fetch would take the caller's headers to any origin
-    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
-      let response = await get(headers, "manual");
-      let next = response.headers.get("location");
-      const { origin } = target;
-      if (response.type === "opaqueredirect") {
-        // a browser does not say where to, so it goes there first without what others may not see;
-        // of Authorization it takes care itself
-        const harmless = only(headers, /^(accept|last-event-id|authorization)$/);
-        response = await get(harmless, "follow");
-        next = response.url;
-        if (`${[...harmless]}` === `${[...headers]}` || new URL(next).origin !== origin) return response;
-        if (!response.redirected) break;
-      } else if (next === null || !/^3/.test(`${response.status}`)) return response;
-      response.body?.cancel().catch(() => {});
-      target = new URL(next, target);
-      // that of `data:` and its like
-      if (target.origin === "null") break;
-      if (target.origin !== origin) headers = only(headers, /^(accept|last-event-id)$/);
-    }
-    throw new Error("cannot follow a redirect");
-  };
-
-  const run = async (controller: AbortController) => {
-    const inCharge = () => attempt === controller;
+  const run = async (signal: AbortSignal) => {
     try {
-      let response = await request(controller.signal);
-      if (inCharge() && isDenied(response) && typeof config.headers === "function") {
+      let response = await requestStream(config, sentId, signal);
+      if (!signal.aborted && isDenied(response) && typeof config.headers === "function") {
         response.body?.cancel().catch(() => {});
-        response = await request(controller.signal);
+        response = await requestStream(config, sentId, signal);
       }
-      if (!inCharge()) return;
+      if (signal.aborted) return;
       if (!isStream(response)) return refuse(response);
-      await read(response, inCharge);
-      if (inCharge()) pause("end");
+      await read(response, signal);
+      if (!signal.aborted) pause("end");
     } catch (cause) {
-      if (inCharge()) pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
+      if (!signal.aborted) pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
     }
   };
 
@@ -208,17 +138,17 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     }
   };
 
-  const read = async (response: Response, inCharge: () => boolean) => {
+  const read = async (response: Response, signal: AbortSignal) => {
     const reader = response.body!.getReader();
     const parser = createParser(lastEventId, config.maxEventBytes);
     for (;;) {
       const { done, value } = await reader.read();
-      if (done || !inCharge()) return;
+      if (done || signal.aborted) return;
       lastByte = clock.now();
       for (const frame of parser.push(value)) {
         receive(frame);
         // a callback may have closed or restarted the stream
-        if (!inCharge()) return;
+        if (signal.aborted) return;
       }
       tellReset();
     }
@@ -349,24 +279,4 @@ function readControl(data: string): Control {
   } catch {
     return {};
   }
-}
-
-function only(headers: Headers, names: RegExp): Headers {
-  return new Headers([...headers].filter(([name]) => names.test(name)));
-}
-
-function isDenied({ status }: Response): boolean {
-  return status === 401 || status === 403;
-}
-
-function isStream({ status, headers, body }: Response): boolean {
-  const type = headers.get("content-type") ?? "";
-  return status === 200 && body !== null && /^\s*text\/event-stream\s*(;|$)/i.test(type);
-}
-
-function viaHeader({ lastEventIdVia }: StreamConfig, target: URL, id: string): boolean {
-  // fetch takes no header value outside Latin-1, and browsers disagree within it
-  if (!/^[ -~]*$/.test(id) || lastEventIdVia === "query") return false;
-  const { location } = globalThis;
-  return lastEventIdVia === "header" || !location || location.origin === target.origin;
 }

@@ -1,7 +1,7 @@
 import { knownHeaders } from "./headers.js";
 import { watchPage } from "./page.js";
-import { openStream, type Listener, type OwnStream, type Stream, type StreamConfig } from "./stream.js";
-import type { EventMeta, ResetReason, Status } from "./types.js";
+import { openStream, type OwnStream } from "./stream.js";
+import type { EventMeta, Listener, ResetReason, Status, Stream, StreamConfig } from "./types.js";
 
 type Message =
   /** `id`: where the tab is. */

@@ -1,5 +1,4 @@
 import type { StreamError } from "./errors.js";
-import type { Listener, Stream, StreamConfig } from "./stream.js";
 
 /** An event of a channel whose type was not given: only its discriminator is known. */
 export interface AnyEvent {
@@ -107,6 +106,39 @@ export interface RequestOptions {
   readonly clock?: Clock | undefined;
   /** Replaces `Math.random`, the source of jitter. */
   readonly random?: (() => number) | undefined;
+}
+
+/** What a stream is opened with: its caller's options, each with its value. */
+export interface StreamConfig {
+  readonly url: string;
+  /** Whom the stream is for, where its caller said so. */
+  readonly user: string | undefined;
+  readonly headers: RequestOptions["headers"];
+  readonly credentials: RequestCredentials;
+  readonly lastEventId: string;
+  readonly lastEventIdVia: "auto" | "header" | "query";
+  /** It takes over from a stream that was open elsewhere. Default `false`. */
+  readonly continues?: boolean;
+  readonly maxEventBytes: number;
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** Where a stream tells what happens to it. */
+export interface Listener {
+  event(event: unknown, meta: EventMeta): void;
+  status(status: Status): void;
+  reset(reason: ResetReason): void;
+  error(error: StreamError): void;
+}
+
+/** A stream that keeps itself alive until it is closed. */
+export interface Stream {
+  readonly status: Status;
+  readonly lastEventId: string;
+  reconnect(): void;
+  close(): void;
 }
 
 /** Opens a stream that goes beyond the page; `tabs` of the `shared` entry is one. */

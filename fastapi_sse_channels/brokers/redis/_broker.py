@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..._checks import check_choice, check_finite, check_positive, check_whole
 from ..._core.log import Log, Retention
 from ..._errors import BrokerError, BrokerNotStartedError, PublishError
-from .._base import Broker, History, closed_error, history_of
+from .._base import Broker, closed_error
 from ._connect import (
     ClusterConnector,
     Connector,
@@ -228,15 +228,6 @@ class RedisBroker(Broker):
             return await node.publish(key, body, retention, idempotency_key)
         except (*UNAVAILABLE, NotOursError) as error:
             raise PublishError(self._explain(error)) from error
-
-    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
-        """See `Broker.history`."""
-        node = self._started()
-        try:
-            log = await node.read(key, retention)
-        except (*UNAVAILABLE, NotOursError) as error:
-            raise BrokerError(self._explain(error)) from error
-        return history_of(log, since)
 
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]

@@ -257,10 +257,6 @@ class Node:
         call = history_call(self._names, key, since, retention)
         return parse_look(await self._limited(run_script(self._connector.client, HISTORY, *call)))
 
-    async def read(self, key: str, retention: Retention) -> Log:
-        """Read all that is stored of a channel."""
-        return await read_log(retention, lambda since: self.look(key, since, retention))
-
     async def total_sessions(self, key: str) -> int:
         """Count the sessions of all nodes."""
         return await self._limited(self.counts.total(key))

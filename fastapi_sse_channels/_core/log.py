@@ -65,14 +65,10 @@ class Piece(NamedTuple):
     end: int
 
 
-class Gap(NamedTuple):
-    """Continuity after a position cannot be proven."""
-
-    reason: ResetReason
-
-
 class Log:
     """Entries of one epoch, contiguous from `floor` (exclusive) to `top` (inclusive).
+
+    A broker makes the log of a channel, appends to it and restarts it; streams read it.
 
     Attributes:
         floor: The oldest position from which a reader can go on.
@@ -135,11 +131,15 @@ class Log:
         self.top = top
 
     def become(self, other: Log) -> None:
-        """Take over the entries of another log, which is then given up; cuts off readers too."""
+        """Take over the entries of another log; cuts off readers, as `restart` does.
+
+        Args:
+            other: The other log, which nobody uses afterwards.
+        """
         missed = other.gap(self.top)
         self.restart(other.top, before=other._gap_reason)
         if missed is not None:
-            self.restart_reason = missed.reason
+            self.restart_reason = missed
         self.floor = other.floor
         self.nbytes = other.nbytes
         self._entries = other._entries
@@ -159,8 +159,11 @@ class Log:
 
         Args:
             body: What `event_body` encoded.
-            nonce: The entry's nonce.
+            nonce: The entry's nonce; see `new_nonce`.
             now: Seconds on the owner's clock.
+
+        Returns:
+            The position of the entry.
         """
         top = Position(self.top.epoch, self.top.offset + 1, nonce)
         entry = Entry(top.offset, nonce, frame(top.event_id, body), now)
@@ -173,22 +176,30 @@ class Log:
         return top
 
     def expire(self, now: float) -> None:
-        """Drop the entries older than the retention's `ttl`."""
+        """Drop the entries older than the retention's `ttl`.
+
+        Args:
+            now: Seconds on the owner's clock.
+        """
         oldest = now - self.retention.ttl
         while self._entries and self._entries[0].stored_at <= oldest:
             self._drop("expired")
 
-    def gap(self, cursor: Position) -> Gap | None:
-        """Say why a reader cannot go on from a position, or `None` if it can."""
+    def gap(self, cursor: Position) -> ResetReason | None:
+        """Say why a reader cannot go on from a position, or `None` if it can.
+
+        Args:
+            cursor: The position of the last entry that the reader saw.
+        """
         if cursor.epoch != self.top.epoch:
-            return Gap("epoch")
+            return "epoch"
         if cursor.offset > self.top.offset:
-            return Gap("ahead")
+            return "ahead"
         if cursor.offset < self.floor.offset:
-            return Gap(self._gap_reason)
+            return self._gap_reason
         if cursor.nonce != self._nonce_at(cursor.offset):
-            # the offset was given out twice: the store went back to an older state and on
-            return Gap("epoch")
+            # the store was rolled back and gave this offset to another entry
+            return "epoch"
         return None
 
     def reaches(self, offset: int) -> bool:
@@ -296,5 +307,11 @@ def pieces_of(frames: Iterable[bytes]) -> Iterator[bytes]:
 def new_log(
     retention: Retention, epoch: str, *, clock: Callable[[], float] = time.monotonic
 ) -> Log:
-    """Start an empty log."""
+    """Start the log of a channel that never had an event.
+
+    Args:
+        retention: How much is kept.
+        epoch: A new epoch; see `new_epoch`.
+        clock: Returns the owner's time in seconds.
+    """
     return Log(retention, start_of(epoch), clock=clock)

@@ -94,6 +94,9 @@ def start_of(epoch: str) -> Position:
 
     Its nonce is drawn like any other: whoever can guess a start can ask for all that was published
     before they came.
+
+    Args:
+        epoch: The name of the epoch; see `new_epoch`.
     """
     return Position(epoch, 0, new_nonce())
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
+"""Why a reader cannot go on: the events that it missed are too old, or too many; its position is of
+another epoch, or ahead of the log; or it reads too slowly."""
 # beyond the server's words: the stream did not resume and no reason came, or the client skipped an
 # event that is too large for it
 ClientResetReason = ResetReason | Literal["unresumed", "too-large"]
 CloseReason = Literal["shutdown", "revoked", "expired", "ended"]
-ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 
 PROTOCOL = 1
 HEADERS = (

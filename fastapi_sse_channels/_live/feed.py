@@ -141,7 +141,7 @@ class Feed:
             return Start(top, resumed=False, reset="epoch")
         gap = self.log.gap(resume.position)
         if gap is not None:
-            return Start(top, resumed=False, reset=gap.reason)
+            return Start(top, resumed=False, reset=gap)
         if resume.awaits_initial:
             return Start(top, resumed=False, reset=None)
         return Start(resume.position, resumed=True, reset=None)
@@ -150,7 +150,7 @@ class Feed:
         """Whether this log may lack what the client knows of a process that is ahead."""
         resume = parse_event_id(last_event_id) if last_event_id else None
         gap = None if resume is None else self.log.gap(resume.position)
-        return gap is not None and gap.reason in {"ahead", "epoch"}
+        return gap in {"ahead", "epoch"}
 
     def place(self, reader: Reader) -> None:
         """Register a reader that is new, or whose cursor was set anew."""

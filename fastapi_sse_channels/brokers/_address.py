@@ -1,12 +1,12 @@
-"""Addresses of servers, as they may be shown."""
+"""Server addresses without their secrets."""
 
 from __future__ import annotations
 
 
 def without_password(url: str) -> str:
-    """Return an address as it may be shown: without user, password and options."""
+    """Return an address that is safe to show: without user, password and options."""
     scheme, separator, rest = url.partition("//") if "//" in url else ("", "", url)
     _, has_user, server = rest.partition("?")[0].rpartition("@")
-    # an "@" among the options, or after a "?" that a password holds: either may be part of one
+    # the "@" may stand in an option, or the password holds a "?": show nothing rather than a part
     is_unclear = "@" in rest and not has_user
     return scheme + separator + ("" if is_unclear else server)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .._checks import check_unshared
 from .._errors import BrokerClosedError, ConfigurationError
 
 if TYPE_CHECKING:
-    from .._core.log import Entry, Gap, Log, Retention
+    from .._core.log import Log, Retention
     from .._core.position import Position
 
 
-# seconds for which an idempotency key is remembered
 IDEMPOTENCY_WINDOW = 300.0
+"""Seconds for which a broker remembers an idempotency key."""
 
 
 def digest(text: str) -> bytes:
@@ -24,31 +24,12 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-class History(NamedTuple):
-    """One atomic look at a channel.
-
-    Attributes:
-        entries: What follows the position asked about, oldest first; everything kept where
-            there is a gap, or where no position was given.
-        top: The channel's last position.
-        gap: Why `entries` do not follow the position without a hole; `None` if they do.
-    """
-
-    entries: tuple[Entry, ...]
-    top: Position
-    gap: Gap | None
-
-
-def history_of(log: Log, since: Position | None) -> History:
-    """Answer `Broker.history` from a log that holds all that is kept."""
-    gap = None if since is None else log.gap(since)
-    if since is None or gap is not None:
-        return History(log.entries, log.top, gap)
-    return History(tuple(log.entries_after(since.offset)), log.top, None)
-
-
 def closed_error(broker: Broker) -> BrokerClosedError:
-    """Make the error of a broker that is used after its last `stop`."""
+    """Make the error that a broker raises when it is used after its last `stop`.
+
+    Args:
+        broker: The broker; its `repr` is part of the message.
+    """
     msg = (
         f"{broker!r} was stopped with its application; publish before that, or start it again: "
         "`with TestClient(app):`, or `async with sse_lifespan(manager):`"
@@ -81,7 +62,8 @@ class SyncStore(Protocol):
 class Broker(ABC):
     """Stores the events of channels and carries them to every process.
 
-    This docstring is the specification; `tests/brokers/test_contract.py` holds every broker to it.
+    This docstring is the specification, and the tests of
+    `fastapi_sse_channels.testing.broker_contract` check a broker against it.
 
     **Keys.** A key names a channel. Brokers treat it as opaque ASCII text without `*`, `?`, `[`
     and blanks. Keys never influence each other.
@@ -89,9 +71,10 @@ class Broker(ABC):
     **Storing.** `publish` stores an event and announces it as one atomic step, then returns its
     position. Offsets of a key are contiguous from 1 within an epoch. A store that lost or cannot
     continue a key's offsets starts a new epoch. What a retention no longer keeps is dropped on
-    the next publish or read; the position outlives the entries. Publishing twice with one
-    `idempotency_key`, however long, stores once and returns the first position, within five
-    minutes. A broker may bound how many keys it remembers; the oldest then go first.
+    the next publish or read; the position outlives the entries. Nobody can guess the position at
+    which an epoch starts. Publishing twice with one `idempotency_key`, however long, stores once
+    and returns the first position, within `IDEMPOTENCY_WINDOW`. A broker may bound how many
+    keys it remembers; the oldest then go first.
 
     **Following.** `subscribe` returns the key's log in this process, holding everything the
     retention keeps, with no hole before the first live entry. From then on the broker appends
@@ -103,20 +86,22 @@ class Broker(ABC):
     more. `refresh` brings the log to the state that the store had at the call, or a later one.
 
     **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
-    used without. After the last `stop`, every call but `start` raises `BrokerClosedError`;
-    `start` makes it usable again, on any event loop. A broker belongs to one event loop
-    at a time and holds nothing bound to a loop after `stop`.
+    used without. After the last `stop`, every coroutine but `start` and `stop` raises
+    `BrokerClosedError`; `start` makes the broker usable again, on any event loop. A broker belongs
+    to one event loop at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
     is then not stored twice, whatever is retried with the same `idempotency_key`. What a store
-    refuses leaves no trace in it. `subscribe`, `refresh` and `history` raise `BrokerError`. No call
-    hangs.
+    refuses leaves no trace in it. `subscribe` and `refresh` raise `BrokerError`. No call hangs.
     """
 
     _claimed: frozenset[str] = frozenset()
 
     def claim(self, keys: str) -> None:
-        """Reserve the keys of a manager, by the name of its key space.
+        """Reserve the keys of a manager; every manager calls it, and no broker overrides it.
+
+        Args:
+            keys: The name of the manager's key space, such as `discussion:*:events`.
 
         Raises:
             ConfigurationError: Another manager of this broker uses them already.
@@ -171,9 +156,12 @@ class Broker(ABC):
 
         Args:
             key: The channel.
-            body: What `event_body` encoded; carried as it is.
+            body: The encoded event; stored and handed to `Log.append` as it is.
             retention: How much of the channel to keep from now on.
-            idempotency_key: Publishing it again within five minutes stores nothing new.
+            idempotency_key: Publishing it again within `IDEMPOTENCY_WINDOW` stores nothing new.
+
+        Returns:
+            The position that every follower's log gives the event, too.
 
         Raises:
             PublishError: The event is not known to be stored.
@@ -181,23 +169,19 @@ class Broker(ABC):
         """
 
     @abstractmethod
-    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
-        """Read what follows a position, in one atomic step.
-
-        Args:
-            key: The channel.
-            since: A position, or `None` for everything kept.
-            retention: How much of the channel is kept.
-
-        Raises:
-            BrokerError: The store is away, or the broker was stopped.
-        """
-
-    @abstractmethod
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]
     ) -> Log:
         """Follow a channel; see **Following**.
+
+        Args:
+            key: The channel; nobody follows it on this broker object yet.
+            retention: How much of the channel the log keeps.
+            notify: Called after each change of the log. It returns true while readers have yet
+                to see what was appended.
+
+        Returns:
+            The log, which the broker keeps up to date until `unsubscribe`.
 
         Raises:
             BrokerError: The store is away, or the broker was stopped.
@@ -210,6 +194,9 @@ class Broker(ABC):
         Returns once the log holds all that the store kept when the call began. However many call
         at once, a channel is looked at one time after the other.
 
+        Args:
+            key: The channel.
+
         Raises:
             BrokerError: The store cannot be asked, the channel is no longer followed, or the broker
                 was stopped.
@@ -217,11 +204,20 @@ class Broker(ABC):
 
     @abstractmethod
     def unsubscribe(self, key: str) -> None:
-        """Stop following a channel; unknown keys are ignored. Never waits."""
+        """Stop following a channel; unknown keys are ignored. Never waits.
+
+        Args:
+            key: The channel.
+        """
 
     @abstractmethod
     def report_sessions(self, key: str, count: int) -> None:
-        """Report how many sessions this process has on a channel. Never waits."""
+        """Report how many sessions this process has on a channel. Never waits.
+
+        Args:
+            key: The channel.
+            count: The sessions; replaces the count reported before.
+        """
 
     @abstractmethod
     async def total_sessions(self, key: str) -> int:
@@ -230,6 +226,9 @@ class Broker(ABC):
         This process's own are exact; those of others are right within seconds, also after one of
         them was killed.
 
+        Args:
+            key: The channel.
+
         Raises:
             BrokerError: The store is away, or the broker was stopped.
         """
@@ -237,6 +236,9 @@ class Broker(ABC):
     @abstractmethod
     def forget(self, key: str) -> bool:
         """Free what this process keeps of a channel that has no subscriber.
+
+        Args:
+            key: The channel.
 
         Returns:
             Whether there was something to free.

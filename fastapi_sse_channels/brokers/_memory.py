@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .._checks import check_whole
 from .._core.log import Log, Retention, new_log
 from .._core.position import Position, new_epoch, new_nonce
-from ._base import IDEMPOTENCY_WINDOW, Broker, History, closed_error, digest, history_of
+from ._base import IDEMPOTENCY_WINDOW, Broker, closed_error, digest
 from ._workers import warn_if_several_workers
 
 
@@ -22,9 +22,9 @@ class _Idle(NamedTuple):
 class MemoryBroker(Broker):
     """Keeps channels in this process; nothing to start, nothing shared with other processes.
 
-    A channel without subscribers is kept for its `history_ttl` after its last use, so that a lone
-    client that drops and comes back misses nothing. The number and the size of such idle channels
-    are bounded; the longest unused go first.
+    The broker keeps a channel without subscribers for its `history_ttl` after its last use, so that
+    a lone client that drops and comes back misses nothing. The number and the size of such idle
+    channels are bounded; the broker drops the longest unused ones first.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class MemoryBroker(Broker):
             max_idle_channels: Channels kept without a subscriber, at most.
             max_idle_bytes: Bytes of events kept in all of them together, at most.
             max_idempotency_keys: Idempotency keys remembered, at most. Each costs about
-                500 bytes for five minutes; where more come within them, the oldest are forgotten
-                early, and publishing with one of those again stores the event again.
+                500 bytes for five minutes. If more than that arrive in five minutes, the broker
+                forgets the oldest early, and publishing with one of them again stores the event
+                again.
             clock: Returns seconds, and never goes back.
 
         Raises:
@@ -67,7 +68,7 @@ class MemoryBroker(Broker):
         return f"<MemoryBroker followed={len(self._followed)} idle={len(self._idle)}>"
 
     async def start(self) -> None:
-        """See `Broker.start`; only needed again after `stop`."""
+        """See `Broker.start`; this broker needs it after a `stop` only."""
         self._starts += 1
         self._closed = False
         self._warn_once()
@@ -88,7 +89,7 @@ class MemoryBroker(Broker):
         now = self._clock()
         receipt = None
         if idempotency_key is not None:
-            # no blank is part of a channel's key
+            # a key holds no blank, so no two pairs give the same text
             receipt = digest(f"{key} {idempotency_key}")
             if known := self._remembered(receipt, now):
                 return known
@@ -106,24 +107,12 @@ class MemoryBroker(Broker):
                 self._published.popitem(last=False)
         return position
 
-    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
-        """See `Broker.history`."""
-        self._check_open()
-        now = self._clock()
-        if followed := self._followed.get(key):
-            log = followed[0]
-        else:
-            log = self._take(key, retention, now)
-            self._keep(key, log, now)
-        log.expire(now)
-        return history_of(log, since)
-
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]
     ) -> Log:
         """See `Broker.subscribe`."""
         self._check_open()
-        # the lifespan of a router in a mounted application is never run
+        # Starlette never runs the lifespan of a mounted application, so `start` may not have run
         self._warn_once()
         log = self._take(key, retention, self._clock())
         self._followed[key] = log, notify
@@ -147,12 +136,12 @@ class MemoryBroker(Broker):
             self._session_counts.pop(key, None)
 
     async def total_sessions(self, key: str) -> int:
-        """See `Broker.total_sessions`; there is only this process."""
+        """See `Broker.total_sessions`; this process is the only one."""
         self._check_open()
         return self._session_counts.get(key, 0)
 
     def forget(self, key: str) -> bool:
-        """See `Broker.forget`; the channel's history goes too."""
+        """See `Broker.forget`; this also drops the channel's history."""
         return self._pop(key) is not None
 
     def _warn_once(self) -> None:

@@ -1,4 +1,4 @@
-"""Notice a server that runs several worker processes."""
+"""Detect a server that runs several worker processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VARIABLES = ("UVICORN_WORKERS", "GRANIAN_WORKERS", "WEB_CONCURRENCY")
 
 
 def warn_if_several_workers() -> None:
-    """Warn if processes that do not share their events serve one application.
+    """Warn if several processes serve one application without sharing its events.
 
     Measured: of 40 events published over two uvicorn workers, a client saw 21.
     """
@@ -23,7 +23,7 @@ def warn_if_several_workers() -> None:
             "events that its own worker publishes; pass broker='redis://…' to ChannelManager, or "
             "run one worker"
         )
-        # a warning, not a log line: Python shows the same warning of one place once
+        # a warning instead of a log line, because Python shows it once
         warnings.warn(msg, RuntimeWarning, stacklevel=2)
 
 

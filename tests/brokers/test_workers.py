@@ -1,4 +1,4 @@
-"""Reading the number of workers off a server's command line."""
+"""The number of workers in a server's command line and environment."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ from fastapi_sse_channels.brokers._workers import worker_count
         ("", {}, 1),
     ],
 )
-def test_worker_count(command, environ, expected):
+def test_worker_count_is_read(command, environ, expected):
     assert worker_count(command.split(), environ) == expected

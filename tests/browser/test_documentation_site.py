@@ -21,6 +21,7 @@ PUBLIC = (
     "fastapi_sse_channels.brokers.redis",
     "fastapi_sse_channels.client",
     "fastapi_sse_channels.testing",
+    "fastapi_sse_channels.testing.broker_contract",
 )
 
 

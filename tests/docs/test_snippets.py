@@ -43,9 +43,11 @@ def execute(redis_url, monkeypatch) -> Callable[..., dict[str, Any]]:
     """Run the code of a document as a reader does, one snippet after the other."""
 
     def execute_(document: str, server: str = "http://localhost:8000") -> dict[str, Any]:
-        module = types.ModuleType("main")
-        monkeypatch.setitem(sys.modules, "main", module)
-        for snippet in code_of(document):
+        parts = code_of(document)
+        named = re.match(r"# (\w+)\.py\n", parts[0])
+        module = types.ModuleType(named[1] if named else "main")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        for snippet in parts:
             code = snippet.replace("redis://localhost:6379/0", redis_url)
             code = code.replace("http://localhost:8000", server)
             exec(compile(code, document, "exec", dont_inherit=True), module.__dict__)  # noqa: S102

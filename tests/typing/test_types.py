@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.documents import snippets
+
 HERE = Path(__file__).parent
 CHECKERS = {
     "mypy": ["mypy", "--strict", "--no-error-summary", "--no-color-output", "--config-file="],
@@ -25,9 +27,12 @@ def check(request, tmp_path):
     """Run a checker over a folder and return the lines of its errors, with what it printed."""
     name, *arguments = CHECKERS[request.param]
 
-    def run(folder):
+    def run(folder, **more):
         # a directory without settings, as a user's may be
         files = [shutil.copy(file, tmp_path) for file in (HERE / folder).glob("*.py")]
+        for module, code in more.items():
+            files.append(tmp_path / f"{module}.py")
+            files[-1].write_text(code)
         done = subprocess.run(
             [Path(sys.executable).parent / name, *arguments, *files],
             cwd=tmp_path,
@@ -43,8 +48,11 @@ def check(request, tmp_path):
     return run
 
 
-def test_events_are_inferred_from_the_union(check):
-    lines, status, output = check("right")
+def test_inferred_events_and_the_broker_of_the_guide_have_no_errors(check):
+    store, following, suite = (s.code for s in snippets("python", "guides/write-a-broker.md"))
+    lines, status, output = check(
+        "right", sqlite_broker=store + following, test_sqlite_broker=suite
+    )
 
     assert (lines, status) == (set(), 0), output
 

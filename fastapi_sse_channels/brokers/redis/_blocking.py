@@ -128,12 +128,12 @@ class BlockingStore:
             return
         self._compared.add(keys)
         if found is None:
-            said = (
+            nobody = (
                 f"no application has declared the channels {keys} on {self._where} in the "
                 f"namespace {self._names.namespace!r}: nobody hears what is published, unless "
                 "one of an older version runs"
             )
-            logger.warning("%s", said)
+            logger.warning("%s", nobody)
         elif said := disagreement(keys, declaration, found.decode(errors="replace")):
             logger.warning("%s", said)
 

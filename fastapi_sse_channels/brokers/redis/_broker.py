@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..._checks import check_choice, check_finite, check_positive, check_whole
 from ..._core.log import Log, Retention
 from ..._errors import BrokerError, BrokerNotStartedError, PublishError
-from .._base import Broker, History, SyncStore, closed_error, history_of
+from .._base import Broker, SyncStore, closed_error
 from ._blocking import BlockingStore
 from ._connect import (
     ClusterConnector,
@@ -19,7 +19,6 @@ from ._connect import (
     connect_to_server,
     url_error,
 )
-from ._continuity import read_log
 from ._envelope import NotOursError
 from ._errors import UNAVAILABLE, explain
 from ._names import Names
@@ -256,15 +255,6 @@ class RedisBroker(Broker):
             )
         except (*UNAVAILABLE, NotOursError) as error:
             raise PublishError(self._explain(error)) from error
-
-    async def history(self, key: str, since: Position | None, retention: Retention) -> History:
-        """See `Broker.history`."""
-        node = self._started()
-        try:
-            log = await read_log(retention, lambda since: node.commands.look(key, since, retention))
-        except (*UNAVAILABLE, NotOursError) as error:
-            raise BrokerError(self._explain(error)) from error
-        return history_of(log, since)
 
     async def subscribe(
         self, key: str, retention: Retention, notify: Callable[[], bool | None]

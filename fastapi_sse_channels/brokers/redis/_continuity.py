@@ -48,8 +48,7 @@ def continues(log: Log, look: Look) -> bool:
 
 def has_reached(log: Log, top: Position) -> bool:
     """Whether the log holds this very position, or has held it."""
-    gap = log.gap(top)
-    return gap is None or gap.reason in {"trimmed", "expired"}
+    return log.gap(top) in {None, "trimmed", "expired"}
 
 
 async def read_log(

@@ -232,6 +232,16 @@ def follow() -> Follow:
     return start
 
 
+@pytest.fixture
+def stored_log(start_broker: StartBroker, follow: Follow) -> Callable[..., Awaitable[Log]]:
+    """The log of a process that begins to follow a channel now."""
+
+    async def read(key: str = "note:1:events", retention: Retention = RETENTION) -> Log:
+        return (await follow(await start_broker(), key, retention)).log
+
+    return read
+
+
 @pytest.fixture(params=NOT_OURS)
 def poison(request: pytest.FixtureRequest) -> bytes:
     """A message that this library does not write."""

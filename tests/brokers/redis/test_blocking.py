@@ -87,7 +87,8 @@ async def test_bytes_are_those_of_the_application(server, make_publisher, start_
     channel = await follow(await start_broker(), "note:1:events")
     event_id = make_publisher().publish("1", {"type": "note", "text": "ä\u2028"})
     await channel.broker.publish("note:1:events", b"data: 0\n\n", channel.retention)
-    entry, _ = (await channel.broker.history("note:1:events", None, channel.retention)).entries
+    await channel.broker.refresh("note:1:events")
+    entry, _ = channel.log.entries
 
     assert data_of(entry.frame) == '{"type":"note","text":"ä\u2028"}'.encode()
     assert entry.frame.startswith(f"id: {event_id}\ndata: ".encode())

@@ -43,11 +43,13 @@ async def test_published_poison_is_skipped(channel, server, poison, caplog):
     assert len(error) < 500
 
 
-async def test_added_poison_costs_one_reset(channel, server, poison, eventually, caplog):
+async def test_added_poison_costs_one_reset(
+    channel, server, stored_log, poison, eventually, caplog
+):
     """Poison after the top takes the next offset, so a new epoch begins."""
     [seen] = await channel.publish(1)
     server.client.xadd(LOG, {"d": poison, "n": "n", "p": "p", "t": "1"})
-    assert (await channel.broker.history(KEY, seen, KEEPING)).gap is None
+    assert (await stored_log()).gap(seen) is None
     incarnation = channel.log.incarnation
 
     await channel.publish(2)
@@ -107,7 +109,7 @@ async def test_position_of_another_type_hurts_its_channel_only(
     with pytest.raises(PublishError, match="give each application a namespace of its own"):
         await channel.publish(2)
     with pytest.raises(BrokerError, match="WRONGTYPE"):
-        await channel.broker.history(KEY, None, KEEPING)
+        await channel.broker.refresh(KEY)
     await eventually(lambda: "did not write is stored in" in caplog.text)
     await other.publish(1)
     await other.shows(1)

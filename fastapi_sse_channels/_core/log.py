@@ -144,6 +144,10 @@ class Log:
         self.nbytes = other.nbytes
         self._entries = other._entries
 
+    def __len__(self) -> int:
+        """Count the entries held."""
+        return len(self._entries)
+
     @property
     def epoch(self) -> str:
         """The epoch of its entries; see `Position.epoch`."""

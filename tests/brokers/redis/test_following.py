@@ -43,7 +43,7 @@ async def test_published_poison_is_skipped(channel, server, poison, caplog):
     assert len(error) < 500
 
 
-async def test_added_poison_costs_one_reset(
+async def test_added_poison_costs_one_reset(  # noqa: PLR0917  # fixtures
     channel, server, stored_log, poison, eventually, caplog
 ):
     """Poison after the top takes the next offset, so a new epoch begins."""

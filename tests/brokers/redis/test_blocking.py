@@ -193,7 +193,7 @@ def test_unusable_address_is_refused(make_publisher, broker, match):
 
 
 @pytest.mark.parametrize("broker", [None, RedisBroker()])
-def test_broker_object_is_refused(broker):
+def test_broker_that_is_no_address_is_refused(broker):
     with pytest.raises(ConfigurationError, match="no address of a server; use broker='redis://"):
         SyncPublisher(Note, broker=broker, key_prefix="note")
 
@@ -208,7 +208,7 @@ def test_broker_object_is_refused(broker):
         ("publish_timeout", float("inf"), "a finite number"),
     ],
 )
-def test_bad_number_is_refused_by_name(make_publisher, option, value, said):
+def test_number_that_cannot_work_is_refused_by_name(make_publisher, option, value, said):
     with pytest.raises(ConfigurationError, match=f"{option}={value} must be {said}"):
         make_publisher(**{option: value})
 
@@ -228,7 +228,7 @@ def test_password_in_a_bad_url_is_never_shown(make_publisher):
 
 
 @pytest.mark.parametrize("key", ["", 1])
-def test_bad_idempotency_key_is_refused_before_redis(server, make_publisher, key):
+def test_idempotency_key_that_is_no_text_is_refused_before_redis(server, make_publisher, key):
     with pytest.raises(ConfigurationError, match=r"idempotency_key=.* must be a text"):
         make_publisher().publish("1", Note(), idempotency_key=key)
 

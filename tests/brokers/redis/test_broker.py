@@ -181,7 +181,7 @@ class TestStarting:
     )
     @pytest.mark.parametrize("make", [RedisBroker, RedisBroker.cluster, by_sentinel])
     @pytest.mark.parametrize("value", [0, -1, float("nan"), "2s"])
-    def test_bad_number_is_refused_by_name(self, make, option, value):
+    def test_number_that_cannot_work_is_refused_by_name(self, make, option, value):
         said = f"{option}={value!r} must be a (whole )?number greater than 0"
         with pytest.raises(ConfigurationError, match=said):
             make(**{option: value})
@@ -194,7 +194,7 @@ class TestStarting:
             ("max_connections", "whole"),
         ],
     )
-    def test_infinite_number_is_refused_by_name(self, option, said):
+    def test_number_without_an_end_is_refused_by_name(self, option, said):
         without_end: Any = float("inf")
         with pytest.raises(ConfigurationError, match=f"{option}=inf must be a {said} number"):
             RedisBroker(**{option: without_end})

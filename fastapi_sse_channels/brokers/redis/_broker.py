@@ -186,7 +186,7 @@ class RedisBroker(Broker):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the server answers and events come through; for the route of a health check."""
+        """Whether the server answers and events come through; a health check may ask."""
         return self._node is not None and self._node.is_healthy
 
     async def start(self) -> None:
@@ -197,7 +197,7 @@ class RedisBroker(Broker):
         """
         self._leave_closed_loop()
         while self._starting is not None:
-            # two applications of one process, started side by side
+            # two applications of one process may start side by side
             await asyncio.wait([self._starting])
         if self._starts == 0:
             self._starting = asyncio.ensure_future(self._new_node())
@@ -207,7 +207,7 @@ class RedisBroker(Broker):
                 raise BrokerError(self._explain(error)) from error
             except asyncio.CancelledError:
                 if not self._starting.cancelled() and self._starting.exception() is None:
-                    # it was ready in the very turn in which the caller was cancelled
+                    # the node was ready in the very turn in which the caller was cancelled
                     await self._starting.result().stop()
                 raise
             finally:
@@ -222,7 +222,7 @@ class RedisBroker(Broker):
             return
         node, self._node = self._node, None
         self._is_closed = True
-        # shielded: it goes on to the end even if the caller is cancelled
+        # shielded: the node stops to the end even if the caller is cancelled
         self._stopping = asyncio.ensure_future(node.stop())
         await asyncio.shield(self._stopping)
 
@@ -311,7 +311,7 @@ class RedisBroker(Broker):
         return node
 
     def _leave_closed_loop(self) -> None:
-        # closed without a `stop`, it has taken with it what the node had
+        # a loop that was closed without a `stop` has taken with it what the node had
         if self._node is not None and self._node.loop.is_closed():
             self._node = None
             self._starts = 0

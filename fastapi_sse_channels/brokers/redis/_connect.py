@@ -99,7 +99,7 @@ class PoolConnector:
         """See `Connector.subscriber_connection`."""
         del shard
         pool = self.client.connection_pool
-        # with a time limit of its own, redis-py takes a dead socket for a quiet one
+        # redis-py takes a dead socket for a quiet one where the connection has a time limit
         connection: AbstractConnection = pool.connection_class(
             **{**pool.connection_kwargs, "socket_timeout": None}
         )
@@ -166,7 +166,7 @@ class ClusterConnector:
 
     async def find_servers(self) -> None:
         """See `Connector.find_servers`."""
-        # without it, the first command other than EVALSHA fails with an AttributeError
+        # the first command other than EVALSHA fails with an AttributeError otherwise
         await self.client.initialize()
         await self.client.nodes_manager.initialize()
 

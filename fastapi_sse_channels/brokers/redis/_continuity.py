@@ -1,4 +1,4 @@
-"""Whether what Redis holds goes on where the log of this process ends.
+"""Tells whether what Redis holds goes on where the log of this process ends.
 
 An entry follows another if it has the next offset and names the nonce of the one before it. No
 I/O here: `read_log` is handed the function that looks.
@@ -32,7 +32,7 @@ def append_next(log: Log, stored: Stored) -> bool:
     if position.offset == top.offset + 1 and stored.previous == top.nonce:
         log.append(stored.body, position.nonce, time.monotonic())
         return True
-    # seen before, and proven to be the same entry; an offset used again is not
+    # the log has had this entry already; the nonce tells it from an offset that was used again
     return position.offset <= top.offset and log.gap(position) is None
 
 

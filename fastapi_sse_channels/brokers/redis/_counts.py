@@ -1,4 +1,4 @@
-"""How many sessions each node has.
+"""The number of sessions that each node has.
 
 A channel has a hash of node → count. A node's counts hold as long as its lease, one key that it
 renews; so a killed node is gone everywhere when one key expires.
@@ -39,9 +39,9 @@ class SessionCounts:
         """Start with no sessions.
 
         Args:
-            client: Of the server that holds the counts.
+            client: Reaches the server that holds the counts.
             names: Where it holds them.
-            node: Whose counts these are.
+            node: Names this process; its lease makes the counts hold.
             ttl: Seconds for which a channel's counts are kept after the last write.
         """
         self._client = client
@@ -113,7 +113,7 @@ class SessionCounts:
                 async with asyncio.timeout_at(rewritten_at + self._ttl / 2):
                     await self._changed.wait()
             except TimeoutError:
-                # a channel's streams may stay open for longer than that, with no change to report
+                # streams may stay open for longer than that, with no change to report
                 rewritten_at = loop.time()
                 self.rewrite()
             self._changed.clear()
@@ -121,7 +121,7 @@ class SessionCounts:
             for key in keys:
                 del self._unwritten[key]
             written = await asyncio.gather(*(self._write(key) for key in keys))
-            # back in the queue behind the others, which must not wait for what cannot be written
+            # a failed write goes behind the others, which must not wait for it
             unwritten = [key for key, is_done in zip(keys, written, strict=True) if not is_done]
             self._unwritten.update(dict.fromkeys(unwritten))
             if self._unwritten:

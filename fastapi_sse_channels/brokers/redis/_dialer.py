@@ -28,7 +28,7 @@ _ATTEMPT_TIMEOUT = 5.0
 _MAX_ATTEMPTS = 8
 
 _REFUSALS = (AuthenticationError, NoPermissionError)
-# what may pass while a server starts or fails over
+# these may pass while a server starts or fails over
 _TRANSIENT: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
@@ -84,7 +84,7 @@ class Dialer:
         except TimeoutError:
             if self._last_error is None:
                 raise
-            # refused, or not resolved: that says more than the time limit
+            # a refusal, or a name that cannot be resolved, says more than the time limit
             raise self._last_error from None
 
     async def connect(self) -> Listening:

@@ -34,7 +34,7 @@ class Stored(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What `history.lua` returned.
+    """What one look at a channel found; `history.lua` returns it.
 
     Attributes:
         top: The channel's last position.
@@ -111,7 +111,7 @@ def parse_look(reply: Any) -> Look:
         if found:
             continues = _precedes(stored, found[-1][0])
         else:
-            # what comes after a piece is known with the next one
+            # the next piece tells what comes after this one
             continues = not is_last or stored.position == position
         if not continues:
             damage = "the log has a hole"

@@ -64,13 +64,13 @@ class Followed:
 
     def begin_look(self) -> None:
         """Take note that the store is asked now."""
-        # they were stored before this look, which therefore has them, or the next one
+        # what arrived was stored before this look, which therefore has it, or the next one
         self.arrived = deque()
         self.is_outdated = False
         self._ask()
 
     def next_look(self) -> asyncio.Future[None]:
-        """Return what is done once the log holds what a look that begins from now on found."""
+        """Return a future that ends once a look that begins from now on is in the log."""
         if not self._asked_next:
             self._asked_next = (asyncio.get_running_loop().create_future(),)
         return self._asked_next[0]
@@ -97,7 +97,7 @@ class Followed:
         self._asked_next = ()
 
     def arrive(self, stored: Stored) -> None:
-        """Keep what cannot be appended yet; of too many, the rest is read from the store."""
+        """Keep an event for later; those beyond a limit are read from the store instead."""
         assert self.arrived is not None
         if len(self.arrived) < _MOST_ARRIVED:
             self.arrived.append(stored)

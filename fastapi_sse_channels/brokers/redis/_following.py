@@ -88,7 +88,7 @@ class Following:
         if followed is not None:
             answer = followed.next_look()
             self.sync(followed)
-            # shielded: it is also the answer of others
+            # shielded: others wait for the same answer
             await self._commands.limited(asyncio.shield(answer))
 
     def sync(self, followed: Followed) -> None:
@@ -141,8 +141,8 @@ class Following:
         followed.let_go()
         name = followed.channel.encode()
         if self._followed.get(name, followed) is not followed:
-            # it was let go before, and somebody follows the channel again
+            # somebody follows the channel again since it was let go
             return
         self._followed.pop(name, None)
-        # even if it was let go before: it may have been subscribed since
+        # a channel that was let go before may have been subscribed since
         self._topology.unsubscribe(followed.shard, followed.channel)

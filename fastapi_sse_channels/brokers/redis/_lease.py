@@ -1,4 +1,4 @@
-"""The one lease of a process: what others take it for alive by."""
+"""The one lease of a process, by which others take it for alive."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from ..._errors import ConfigurationError
 from .._base import digest
 
-# characters of an idempotency key that is kept as it is, for whoever looks into Redis
+# idempotency keys of so many characters are kept as they are, for whoever looks into Redis
 _LONGEST_RECEIPT = 64
 
 

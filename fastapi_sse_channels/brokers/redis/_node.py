@@ -156,7 +156,7 @@ class Node:
         self.following.on_moved(left)
 
     async def _send_probe(self, channel: str, token: str) -> None:
-        # writing too: a demoted primary still takes PUBLISH
+        # the probe writes too: a demoted primary still takes PUBLISH
         await self.lease.renew()
         await self.commands.announce(channel, token)
 

@@ -45,7 +45,7 @@ class Probe:
         await end(self._task)
 
     def heard(self, payload: bytes) -> None:
-        """Take what the reader heard on the probe's channel."""
+        """Take what the subscriber heard on the probe's channel."""
         if payload == self._token.encode():
             self._heard.set()
 
@@ -68,7 +68,7 @@ class Probe:
                 await self._publish(self._token)
                 await self._heard.wait()
         except Exception:
-            # whatever it is: a probe that ended would never notice anything again
+            # any error is a miss: a probe that ended would never notice anything again
             logger.debug("the probe failed", exc_info=True)
             return False
         return True

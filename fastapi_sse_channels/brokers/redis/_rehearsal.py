@@ -56,10 +56,10 @@ class Rehearsal:
             except ResponseError as error:
                 if lacks_rights(error):
                     raise
-                # full, or unable to save: this may pass, and what is stored can be read
+                # a full server, or one unable to save, may recover, and can be read meanwhile
                 logger.warning("Redis takes no events at present: %s", error)
             except (RedisConnectionError, RedisTimeoutError, OSError):
-                # loading, or failing over
+                # the server is loading, or failing over
                 await asyncio.sleep(_RETRY_DELAY)
                 continue
             return
@@ -67,7 +67,7 @@ class Rehearsal:
     async def _do_everything(self) -> None:
         await self._lease.renew()
         await self._publish(self._lease.id)
-        # once more, which drops the first
+        # the second publish drops the first
         await self._publish(None)
         client, limited = self._commands.client, self._commands.limited
         await limited(client.delete(self._names.log(_KEY)))

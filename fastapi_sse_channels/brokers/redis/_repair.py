@@ -54,7 +54,7 @@ class Repair:
     async def _repair(self, followed: Followed) -> None:
         while followed.arrived is not None:
             try:
-                # before taking a place: a server that is away must not hold up what others serve
+                # waiting comes first: a server that is away must not take the turns of others
                 await self._topology.link_to(followed.shard).is_up.wait()
                 async with self._turns:
                     await self._topology.link_to(followed.shard).subscribe(followed.channel)
@@ -66,7 +66,7 @@ class Repair:
                     self._complaints.say("stored in", followed.key.encode(), error)
                 await asyncio.sleep(_RETRY_DELAY)
             else:
-                # in each round, for the next may take long
+                # readers are told in each round, for the next may take long
                 followed.notify()
 
     async def catch_up(self, followed: Followed) -> bool:

@@ -35,7 +35,7 @@ class Subscriptions:
         self.wanted = dict.fromkeys(channels)
         self.connection: AbstractConnection | None = None
         self._verbs = verbs
-        # how often each channel was unsubscribed without an answer yet
+        # counts the unsubscriptions of each channel that were not answered yet
         self._let_go: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         # the server answers in order: the first answer is the first subscriber's

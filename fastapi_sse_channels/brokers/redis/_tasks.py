@@ -54,7 +54,7 @@ class TimeLimit:
             task.cancel()
 
     async def stop(self) -> None:
-        """End what is still going on."""
+        """End the commands that still go on."""
         for task in tuple(self._tasks):
             await end(task)
 

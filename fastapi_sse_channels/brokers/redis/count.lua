@@ -1,5 +1,5 @@
--- Write how many sessions a node has on a channel. In one step, or a node that dies between the
--- commands leaves a key for ever.
+-- Write how many sessions a node has on a channel. A node that died between single commands would
+-- leave a key for ever.
 --
 -- KEYS  counts (hash of node = sessions)
 -- ARGV  1 node, 2 sessions, 3 ms to live of all counts of the channel, 4 the node's former id

@@ -18,13 +18,13 @@ if not (epoch and top and nonce and string.find(table.concat(state, ' '), '^%w+ 
     return refusal
   end
   epoch, top, nonce = ARGV[2], 0, ARGV[3]
-  -- first, for it is the one command here that maxmemory may refuse
+  -- HSET goes first: it is the one command here that maxmemory may refuse
   redis.call('HSET', KEYS[1], 'e', epoch, 's', top, 'n', nonce, 'z', 0)
   redis.call('DEL', KEYS[2])
 end
 redis.call('PEXPIRE', KEYS[1], top == 0 and ARGV[4] or ARGV[5])
 
--- a few at a time, for a single entry may be as large as a whole piece
+-- XRANGE takes a few at a time, for a single entry may be as large as a whole piece
 local AT_ONCE = 16
 local entries = {}
 local read, room = tonumber(ARGV[1]), tonumber(ARGV[7])

@@ -40,7 +40,7 @@ local length = redis.call('XLEN', log) + 1
 held = (length > 1 and held or 0) + #body
 local after = '-'
 while length > 1 and (length > tonumber(ARGV[7]) or held > tonumber(ARGV[8])) do
-  -- thousands at once, where a deployment keeps less than the one before
+  -- a deployment may keep thousands less than the one before
   local surplus = math.max(1, math.min(length - ARGV[7], 256))
   local oldest = redis.call('XRANGE', log, after, '+', 'COUNT', surplus)
   for _, entry in ipairs(oldest) do
@@ -52,7 +52,7 @@ end
 
 local offset
 local function append()
-  -- as text, for Redis is slow at writing numbers
+  -- Redis is slow at writing numbers, so this is a text
   offset = string.format('%d', top + 1)
   return redis.pcall('XADD', log, 'MAXLEN', length, offset .. '-0',
     'd', body, 'n', nonce, 'p', previous, 't', stored_at)

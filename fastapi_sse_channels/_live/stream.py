@@ -139,7 +139,7 @@ class Session(Generic[T]):
         self._rest: tuple[bytes, ...] = ()
         start = feed.start(last_event_id)
         self.resumed = start.resumed
-        self._reset = start.reset
+        self._reset: ResetReason | None = start.reset
         self._incarnation = feed.log.incarnation
         # taken out now: at its old position, a reader that opens slowly would hold up publishers
         self._replay = tuple(e.frame for e in feed.log.entries_after(start.position.offset))

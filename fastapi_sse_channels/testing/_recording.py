@@ -1,4 +1,4 @@
-"""A publisher for tests of what is published, without streams."""
+"""A publisher that records events, for tests without streams."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RecordingPublisher(Publisher[T]):
         self.published: list[tuple[str, T]] = []
 
     def __repr__(self) -> str:
-        """Show how much was recorded."""
+        """Show how many events were recorded."""
         return f"<RecordingPublisher of {self._manager!r} published={len(self.published)}>"
 
     async def publish(
@@ -81,7 +81,7 @@ class RecordingPublisher(Publisher[T]):
         idempotency_key: str | None,
     ) -> str:
         resource = checked_resource_id(resource_id)
-        # encoded too: some events are only refused then
+        # encoding refuses some events that validate
         self._manager.encoder.encode(event)
         key = None if idempotency_key is None else (resource, idempotency_key)
         if key in self._ids:

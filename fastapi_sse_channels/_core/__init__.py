@@ -1,1 +1,1 @@
-"""What needs no event loop and no framework: events, frames, logs and places in them."""
+"""The pure part: events, frames, logs and positions, without an event loop or a framework."""

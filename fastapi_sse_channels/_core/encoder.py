@@ -84,7 +84,7 @@ class Encoder:
         member = type(model)
         name = self._union.name_of(model)
         try:
-            # by alias, as in the OpenAPI document that clients are generated from
+            # the OpenAPI document, from which clients are generated, has the aliases too
             data = self._adapters[member].dump_json(model, by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{member.__name__} cannot be encoded: {error}"

@@ -1,4 +1,4 @@
-"""From a resource id to the key of its channel.
+"""Makes the key of a channel from the id of its resource.
 
 Each component is percent-encoded before they are joined, so that no two triples share a key and
 no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without encoding).
@@ -54,7 +54,7 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
         InvalidResourceIdError: It has another type, is empty, is longer than 255 characters, or
             is not encodable as UTF-8.
     """
-    # str() takes anything, such as the None of a row that is not stored yet; nobody listens there
+    # str() would take anything, such as the None of a row that is not stored yet
     if not isinstance(resource_id, str | int | UUID):
         msg = (
             f"{resource_id!r} is not a resource id; pass the str, int or UUID that names the "

@@ -16,15 +16,15 @@ from typing import NamedTuple
 from .position import Position, start_of
 from .wire import ResetReason, frame
 
-# Bytes. A server's write buffer takes 64 KiB and what it is handed last, for each client that
-# reads nothing.
+# Bytes. For each client that reads nothing, a server's write buffer holds 64 KiB and the piece it
+# was handed last.
 PIECE = 32 * 1024
 _PIECES_KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of a channel's past is kept.
+    """Limits on what a log keeps.
 
     Attributes:
         size: Entries at most.
@@ -57,8 +57,8 @@ class Piece(NamedTuple):
     """Consecutive frames.
 
     Attributes:
-        parts: All of them joined; or a single frame that is larger than `PIECE`, in parts.
-        end: The offset of the last of them.
+        parts: The frames joined, or one frame larger than `PIECE` in parts.
+        end: The offset of the last frame.
     """
 
     parts: tuple[bytes, ...]
@@ -73,8 +73,8 @@ class Log:
     Attributes:
         floor: The oldest position from which a reader can go on.
         top: The position of the newest entry.
-        incarnation: How often it was (re)started; readers of an earlier one are cut off.
-        restart_reason: Why readers of the incarnation before cannot go on.
+        incarnation: How often the log was (re)started; readers of an earlier one are cut off.
+        restart_reason: Why readers of the previous incarnation cannot go on.
         nbytes: Bytes of the frames held.
         retention: How much is kept.
         clock: Returns the owner's time in seconds.
@@ -150,7 +150,7 @@ class Log:
 
     @property
     def epoch(self) -> str:
-        """The epoch of its entries; see `Position.epoch`."""
+        """The epoch of the entries; see `Position.epoch`."""
         return self.top.epoch
 
     @property
@@ -211,7 +211,7 @@ class Log:
         return offset >= self.floor.offset
 
     def why_cut_off(self, incarnation: int) -> ResetReason:
-        """Say why a reader that cannot go on was cut off, by the incarnation that it read."""
+        """Return why a reader of an incarnation was cut off."""
         return "slow" if incarnation == self.incarnation else self.restart_reason
 
     def piece(self, offset: int) -> Piece:
@@ -223,7 +223,7 @@ class Log:
         piece = self._pieces.get(offset)
         if piece is None:
             if len(self._pieces) >= _PIECES_KEPT:
-                # clients that come back with many different ids would each leave a copy
+                # clients that resume at many different ids would each leave a copy
                 del self._pieces[next(iter(self._pieces))]
             piece = self._pieces[offset] = self._join(offset)
         return piece
@@ -239,12 +239,12 @@ class Log:
         return Piece(tuple(pieces_of(frames)), offset + len(frames))
 
     def compact(self) -> None:
-        """Free what only readers need."""
+        """Free the cached pieces, which only readers need."""
         self._pieces.clear()
 
     def entries_after(self, offset: int) -> list[Entry]:
         """Return the entries that follow an offset, oldest first."""
-        # from the right: readers are near the top, and a deque is slow in the middle
+        # readers are near the top, and a deque is slow in the middle: search from the right
         tail = list(islice(reversed(self._entries), self.top.offset - offset))
         tail.reverse()
         return tail

@@ -1,8 +1,8 @@
-"""A parser of `text/event-stream`, WHATWG HTML section 9.2.6: reads what `_wire` writes.
+"""A parser of `text/event-stream`, WHATWG HTML section 9.2.6: reads what `wire` writes.
 
-Bytes in, frames out, no I/O. A frame that is unfinished when the body ends is dropped. What the
-standard leaves open is how much a body may make its reader hold: an event has a largest size, and
-an id that no request could send back is ignored, as the standard has it for one with a NUL.
+Bytes in, frames out, no I/O. A frame that is unfinished when the body ends is dropped. The standard
+does not limit what a reader must hold; this parser limits the size of an event, and ignores an id
+that no request could send back, as the standard does with one that holds a NUL.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MAX_RETRY_DIGITS = 15
 
 DEFAULT_MAX_EVENT_BYTES = 8 * 1024 * 1024
 
-# For the name of the field, and the fields beside `data`.
+# Bytes for the field's name, and for the fields beside `data`.
 _ROOM = 1024
 
-# No header carries control characters, and servers limit its length; 128 bytes are our longest.
+# Headers carry no control characters, and servers limit their length; ours take 128 bytes.
 _ID = re.compile(r"[^\0-\x08\x0a-\x1f\x7f]{0,512}")
 
 
@@ -32,7 +32,7 @@ class EventFrame:
     Attributes:
         name: The `event:` field, `"message"` without one.
         data: The `data:` lines, joined by line feeds.
-        event_id: The id in force at its end, its own or an earlier one.
+        event_id: The id in force at the end of the event, its own or an earlier one.
     """
 
     name: str
@@ -42,10 +42,10 @@ class EventFrame:
 
 @dataclass(frozen=True, slots=True)
 class OversizeFrame:
-    """An event that is too large, as soon as that shows; the rest of it is skipped.
+    """An event that is too large. The parser reports it at once and skips the rest.
 
     Attributes:
-        event_id: The id in force so far. One that still follows is an `IdFrame`.
+        event_id: The id in force so far; an id that still follows is an `IdFrame`.
     """
 
     event_id: str
@@ -102,7 +102,7 @@ class Parser:
         self._id = self._told = last_event_id
         self._limit = max_event_bytes + _ROOM
         self._name = ""
-        # bytes, not pieces, each of which would cost more than it holds
+        # one buffer: a list of small chunks would cost more than what they hold
         self._data = bytearray()
         self._line = bytearray()
         self._frames: list[Frame] = []
@@ -116,10 +116,10 @@ class Parser:
         if not chunk:
             return []
         if self._after_cr and chunk.startswith(b"\n"):
-            # the second half of a CRLF, whose CR has ended the line
+            # this LF completes a CRLF whose CR has already ended the line
             chunk = chunk[1:]
         *ends, rest = _LINE_END.split(chunk)
-        # an empty chunk is what is left of a lone LF
+        # a chunk that was only that LF is empty now
         self._after_cr = chunk.endswith(b"\r")
         self._frames = []
         for end in ends:

@@ -22,7 +22,7 @@ class Position(NamedTuple):
     Attributes:
         epoch: A random name, within which offsets are counted. A log that lost its entries, or
             cannot continue its offsets, starts a new one.
-        offset: The number of the entry, contiguous from 1; 0 is before the first.
+        offset: The number of the entry, contiguous from 1; 0 stands before the first entry.
         nonce: Drawn for each entry. A failover may use offsets again under the same epoch;
             the nonce tells such an entry from the one the client saw.
     """
@@ -74,18 +74,18 @@ def awaiting_initial(event_id: str) -> str:
 
 
 def initial_received(event_id: str) -> str:
-    """Take the mark off an id, for a reader that is sent no initial event anyway."""
+    """Remove the mark from an id; a reader without initial events does not wait for one."""
     return event_id.removesuffix("~")
 
 
 def new_epoch() -> str:
     """Draw the name of an epoch: twelve letters and digits, about 72 random bits."""
-    # each publish draws one, and one call is a tenth of twelve
+    # every publish draws an epoch, and twelve calls would take ten times as long
     return secrets.token_urlsafe(9).replace("-", "a").replace("_", "b")
 
 
 def new_nonce() -> str:
-    """Draw an entry's nonce; clients that saw others cannot compute it."""
+    """Draw an entry's nonce, which clients cannot compute from the nonces they saw."""
     return secrets.token_hex(4)
 
 
@@ -101,5 +101,5 @@ def start_of(epoch: str) -> Position:
     return Position(epoch, 0, new_nonce())
 
 
-# where a log begins that has yet to learn what its store holds; no reader is ever shown it
+# A log stands here until it has read what its store holds; no reader ever sees this position.
 NOWHERE = Position("none", 0, "0")

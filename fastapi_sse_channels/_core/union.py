@@ -67,7 +67,7 @@ class EventUnion(Generic[T]):
         member = type(event)
         name = getattr(event, self._attribute[member])
         name = name.value if isinstance(name, Enum) else name
-        # pydantic does not check a literal that was assigned to
+        # pydantic does not check what is assigned to a literal field
         if not isinstance(name, str) or self._member_of.get(name) is not member:
             msg = f"{member.__name__} cannot be encoded: it is named {name!r}"
             raise InvalidEventError(msg)
@@ -182,7 +182,7 @@ def _literals(member: type[BaseModel], discriminator: str) -> Iterator[str]:
 
 
 def _field_of(member: type[BaseModel], discriminator: str) -> tuple[str, FieldInfo]:
-    # a discriminator may be given by the name on the wire (alias) or in Python
+    # users declare a discriminator by its Python name or by its alias
     for name, field in member.model_fields.items():
         if discriminator in {name, field.alias}:
             return name, field

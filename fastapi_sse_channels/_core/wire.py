@@ -13,8 +13,8 @@ from typing import Any, Literal
 ResetReason = Literal["expired", "trimmed", "epoch", "ahead", "slow"]
 """Why a reader cannot go on: the events that it missed are too old, or too many; its position is of
 another epoch, or ahead of the log; or it reads too slowly."""
-# beyond the server's words: the stream did not resume and no reason came, or the client skipped an
-# event that is too large for it
+# A client adds two reasons: the stream did not resume and the server gave none, or the client
+# skipped an event that is too large for it.
 ClientResetReason = ResetReason | Literal["unresumed", "too-large"]
 CloseReason = Literal["shutdown", "revoked", "expired", "ended"]
 
@@ -26,8 +26,8 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 
-# A bare line, not a block: httpx-sse dispatches an empty event for `: ping` + blank line once it
-# has seen an id (measured with 0.4.3).
+# A bare line, not a block: once httpx-sse has seen an id, it dispatches an empty event for `: ping`
+# and a blank line (measured with 0.4.3).
 PING = b":\n"
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -57,7 +57,7 @@ def name_problem(name: str) -> str | None:
 
 
 def event_body(data: bytes, name: str | None = None) -> bytes:
-    """Encode what every session gets of an event; the id line is put before it.
+    """Encode the part of an event that is the same for every session; `frame` adds the id.
 
     Args:
         data: One line of JSON.
@@ -68,7 +68,7 @@ def event_body(data: bytes, name: str | None = None) -> bytes:
 
 
 def is_event_body(body: bytes) -> bool:
-    """Whether bytes that came from elsewhere are one event, and nothing but one."""
+    """Whether bytes from another process are exactly one event."""
     if b"\r" in body or b"\0" in body:
         return False
     match body.split(b"\n"):
@@ -121,10 +121,10 @@ class StreamOpen:
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """Events were missed and cannot be replayed.
+    """A frame that says that events were missed and cannot be replayed.
 
     Attributes:
-        reason: Why not.
+        reason: Why the missed events cannot be replayed.
     """
 
     reason: ResetReason
@@ -141,7 +141,7 @@ class StreamClose:
     Attributes:
         reason: Why the server ends the stream.
         reconnect: Whether the client should reconnect.
-        retry: Milliseconds after which it should.
+        retry: Milliseconds after which the client should reconnect.
     """
 
     reason: CloseReason
@@ -157,7 +157,7 @@ class StreamClose:
 def read_control(
     name: str, data: str, *, retry: int
 ) -> StreamOpen | StreamReset | StreamClose | None:
-    """Read a control frame, whatever a server of a later version puts into it.
+    """Read a control frame, even one of a later version.
 
     Args:
         name: The frame's `event:` field.

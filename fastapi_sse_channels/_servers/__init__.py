@@ -1,1 +1,1 @@
-"""What reaches into the private parts of ASGI servers, behind guards that tests watch."""
+"""The code that uses private parts of ASGI servers; tests notice when those parts change."""

@@ -1,12 +1,11 @@
 """Reach the server behind an ASGI `send`, where that is possible.
 
 ASGI has no way to give up on a peer that reads nothing: a final body waits behind the full
-buffer, and a closed transport still waits to flush it. Measured with uvicorn: such a connection
-stays for ever and blocks its shutdown. Aborting the transport is the only cure.
+buffer, and a closed transport still waits to flush it. Under uvicorn such a connection stays for
+ever and blocks the shutdown (measured). Only aborting the transport ends it.
 
-Nor does ASGI tell an application that the server is about to wait for its streams. Most servers are
-stopped by a signal, which we can handle too; a worker of hypercorn is stopped by its parent, over a
-semaphore.
+ASGI does not tell an application either that the server is about to wait for its streams. A signal
+stops most servers, and we can handle it too; hypercorn stops its workers over a semaphore.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from starlette.types import Send
 
 _MAX_WRAPPERS = 64
-# Linux alone says that the other side has closed without reading what it sent before
+# Only Linux reports that the peer has closed while data it sent is still unread.
 _HANG_UP: int = getattr(select, "POLLRDHUP", 0)
-# What middlewares call the function they wrap. Starlette's BaseHTTPMiddleware hands on a `send`
-# that leads to a queue of its own; the way past it is its `wrapped_receive`.
+# The names that middlewares give the functions they wrap. The `send` of Starlette's
+# BaseHTTPMiddleware ends in a queue; its `wrapped_receive` leads past it.
 _NAMES = ("send", "_send", "receive", "_receive", "wrapped_receive")
 
-# What the frameworks wrap `send` with to see that a response has started: of every later message
-# these make a plain `await send(message)` (read in Starlette 1.10 and FastAPI 0.165).
+# The frameworks wrap `send` with these to see that a response has started; every later message
+# becomes a plain `await send(message)` (read in Starlette 1.10 and FastAPI 0.165).
 _FORWARDERS = frozenset(
     {
         (
@@ -45,7 +44,7 @@ _FORWARDERS = frozenset(
 
 
 class AbortableTransport(Protocol):
-    """What `asyncio.WriteTransport` offers to drop a connection at once."""
+    """The part of `asyncio.WriteTransport` that drops a connection at once."""
 
     def abort(self) -> None:
         """Close without flushing."""
@@ -66,13 +65,14 @@ def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
         (HTTP/2); the caller then has to end the response as ASGI allows.
     """
     for owner in _owners(send, receive):
-        # uvicorn's cycle has it, gunicorn's body receiver its protocol, hypercorn a stream writer
+        # uvicorn's cycle has the transport, gunicorn's body receiver has a protocol with it, and
+        # hypercorn has a stream writer
         for place in (owner, *(getattr(owner, name, None) for name in ("protocol", "writer"))):
             transport = getattr(place, "transport", None)
             if callable(getattr(transport, "abort", None)):
                 return cast("AbortableTransport", transport)
         if hasattr(owner, "streams"):
-            # what is behind hypercorn's HTTP/2 belongs to all of them
+            # all HTTP/2 streams of a hypercorn connection share its transport
             return None
     return None
 
@@ -80,7 +80,7 @@ def transport_behind(send: Any, receive: Any) -> AbortableTransport | None:
 def left_by_peer(
     transports: Iterable[AbortableTransport],
 ) -> Sequence[AbortableTransport]:
-    """Return the connections that the other side has closed, also where nobody reads them."""
+    """Return the connections that the peer has closed, even those that nobody reads from."""
     left = []
     waiting = {}
     for transport in transports:
@@ -99,8 +99,8 @@ def left_by_peer(
 def past_forwarders(send: Send) -> Send:
     """Return the function that a `send` hands the body of a response on to, unchanged.
 
-    Each wrapper spared is a coroutine less for every event of every stream. Whatever is not known
-    to do nothing, a user's middleware above all, is kept.
+    Each wrapper less saves a coroutine for every event of every stream. Only wrappers that are
+    known to forward the body are passed over; a user's middleware stays in place.
     """
     following: Send | None = send
     while following is not None:
@@ -115,7 +115,7 @@ def shutdown_behind(send: Any, receive: Any) -> Callable[[], Awaitable[None]] | 
     """Follow middleware wrappers to a server that shuts down without a signal.
 
     Returns:
-        What to await until hypercorn begins to shut down; `None` with other servers.
+        A function to await until hypercorn begins to shut down; `None` with other servers.
     """
     if "hypercorn" not in sys.modules:
         return None

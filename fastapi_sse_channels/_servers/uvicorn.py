@@ -1,9 +1,9 @@
 """Write events to uvicorn's transport, past its `send`. Optional.
 
 uvicorn's `send` costs more than everything the library does for a delivery: it is a coroutine,
-examines each message, and encodes the same HTTP chunk anew for every client. For the body of a
-response that has started it ends in one `transport.write` (read in uvicorn 0.54). That call is made
-here, with a chunk that is encoded once; everything else is left to `send`.
+examines each message, and encodes the same HTTP chunk anew for every client. Once a response has
+started, it ends in one `transport.write` (read in uvicorn 0.54). This module makes that call, with
+a chunk that it encodes once, and leaves everything else to `send`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DirectWriter:
         """Write a piece, unless the client has left or reads too slowly.
 
         Returns:
-            Whether it was written; if not, `send` has to be called, which handles these cases.
+            Whether it was written; otherwise the caller must use `send`, which handles these cases.
         """
         cycle = self._cycle
         if cycle.flow.write_paused or cycle.disconnected or cycle.response_complete:
@@ -66,7 +66,7 @@ def direct_writer(send: Send, chunks: Chunks) -> DirectWriter | None:
 
     Args:
         send: The server's, of a response that has started.
-        chunks: Shared by all writers, so that what they all write is encoded once.
+        chunks: Shared by all writers, so that a piece they all write is encoded once.
 
     Returns:
         `None` unless `send` is that of uvicorn's httptools protocol, with a chunked body.

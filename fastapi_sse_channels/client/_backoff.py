@@ -10,7 +10,7 @@ _MAX_DELAY = 30.0
 # A server that asks for less is not obeyed: it would make a busy loop.
 _MIN_RETRY = 0.1
 _MAX_DOUBLINGS = 16
-# A request for more is a mistake, and timers have limits too.
+# A server that asks for more is mistaken, and timers have limits too.
 _MAX_RETRY = 86_400.0
 
 

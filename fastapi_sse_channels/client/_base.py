@@ -1,4 +1,4 @@
-"""What the asynchronous and the blocking connection have in common: all but the waiting."""
+"""The common base of the asynchronous and the blocking connection: everything but waiting."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BaseConnection(Generic[T]):
     def last_event_id(self) -> str | None:
         """The id from which a later connection can resume.
 
-        It is the id of the last event returned, so store it once that event has been dealt with.
+        It is the id of the last event returned; store it once the program has handled that event.
         """
         return self._state.last_event_id or None
 

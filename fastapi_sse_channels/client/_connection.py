@@ -168,7 +168,7 @@ class Connection(BaseConnection[T]):
             step.cancel()
             await asyncio.wait([step])
             if not step.cancelled():
-                step.exception()  # nobody is left to hear of it
+                step.exception()  # retrieved: otherwise asyncio would log it
         await self._drop()
         if self._client is not None and self._given_client is None:
             await self._client.aclose()
@@ -246,7 +246,7 @@ class Connection(BaseConnection[T]):
     async def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
-        # what failed before may fail to close too
+        # a connection that failed may fail to close too
         with contextlib.suppress(*TRANSIENT):
             if chunks is not None:
                 await chunks.aclose()

@@ -1,4 +1,4 @@
-"""What both drivers ask of httpx."""
+"""Requests and redirects, for both drivers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from .._errors import ConfigurationError
 from ._httpx import httpx
 
-# A request or body that failed for reasons that may pass. `headers()` may raise them as well.
+# These errors may pass, and lead to another attempt. `headers()` may raise them as well.
 TRANSIENT = (httpx.TransportError, httpx.DecodingError, httpx.TooManyRedirects, OSError)
 _PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
-# What httpx raises for a `Location` that is no URL, and for one that is none of a server.
+# httpx raises these for a `Location` that is not a URL, and for a URL without a usable server.
 _NO_URL = (httpx.InvalidURL, UnicodeError)
 _NO_TARGET = (*_NO_URL, *_PERMANENT)
 _LAST_PORT = 65_535
 
 _MAX_REDIRECTS = 5
-# What a request to an origin that the caller did not name may say: nothing of the caller's.
+# Only these headers go to an origin that the caller did not name: none of the caller's own.
 _PUBLIC = frozenset(
     {
         "accept",
@@ -34,24 +34,24 @@ _PUBLIC = frozenset(
 
 
 class Route:
-    """The requests of one attempt: where redirects lead, and what is sent there.
+    """The requests of one attempt: follows redirects, and decides which headers they get.
 
     httpx itself would take all headers but two to any origin, and read the body of each redirect.
 
     Attributes:
-        request: The next one.
-        auth: What the client is to add to it.
+        request: The next request.
+        auth: The `auth` argument for sending it.
     """
 
     def __init__(
         self, client: httpx.Client | httpx.AsyncClient, request: httpx.Request, own: httpx.Headers
     ) -> None:
-        """Begin with the request of the caller.
+        """Begin with the caller's request.
 
         Args:
             client: Says whether to follow redirects.
-            request: The first one.
-            own: Its headers without those of the client.
+            request: The first request.
+            own: The headers of that request without those of the client.
         """
         self.request = request
         self.auth: Any = httpx.USE_CLIENT_DEFAULT
@@ -62,27 +62,27 @@ class Route:
 
     @contextmanager
     def sending(self) -> Generator[None]:
-        """Take a URL of the server's that no request can be sent to for a failed attempt.
+        """Turn the error of an impossible redirect target into that of a failed attempt.
 
         Raises:
-            RemoteProtocolError: It is one.
+            RemoteProtocolError: The server named a URL to which no request can be sent.
         """
         try:
             yield
         except _NO_TARGET as error:
             if self._count or isinstance(error, _NO_URL):
                 raise self._astray() from error
-            raise  # the caller's own URL or headers
+            raise  # the caller gave the URL or the headers
 
     def leads_on(self, response: httpx.Response) -> bool:
-        """Whether this answer leads to another request, for which `follow` makes it ready."""
+        """Whether the response is a redirect to follow; `follow` then prepares the next request."""
         return self._is_followed and response.next_request is not None
 
     def follow(self, response: httpx.Response) -> None:
-        """Turn to where a response leads.
+        """Prepare the request to which a response redirects.
 
         Raises:
-            TooManyRedirects: It is one too many.
+            TooManyRedirects: The limit of redirects is reached.
             RemoteProtocolError: No request can be sent there.
         """
         following = response.next_request
@@ -112,22 +112,22 @@ class Route:
 def request_headers(own: Mapping[str, str], given: Mapping[str, str] | None) -> httpx.Headers:
     """Merge the user's headers with those the stream needs."""
     headers = httpx.Headers(given)
-    # as bytes: an id is UTF-8 on the wire, and httpx would refuse what is not ASCII; spaces around
-    # a value are no part of it, and refused as well
+    # httpx refuses text that is not ASCII, and an id is UTF-8 on the wire: encode it here. It also
+    # refuses spaces around a value, which do not belong to the value.
     headers.update({name.encode(): value.strip(" \t").encode() for name, value in own.items()})
     return headers
 
 
 def stream_timeout(timeout: httpx.Timeout, read: float | None) -> httpx.Timeout:
-    """Keep a client's timeouts, but for reading: 5 s by default, less than between two pings."""
+    """Replace a client's read timeout: its default of 5 s is shorter than a ping interval."""
     return httpx.Timeout(connect=timeout.connect, write=timeout.write, pool=timeout.pool, read=read)
 
 
 def check_permanent(error: Exception) -> None:
-    """Tell a request that can never be sent from one that failed.
+    """Raise for a request that no attempt can send.
 
     Raises:
-        ConfigurationError: It can never be sent.
+        ConfigurationError: The URL or the headers cannot work.
     """
     if isinstance(error, _PERMANENT):
         msg = f"the request cannot be sent: {error}; check the URL and the headers"
@@ -135,12 +135,12 @@ def check_permanent(error: Exception) -> None:
 
 
 def shown(url: httpx.URL) -> str:
-    """Return a URL without its query and user, which may hold secrets."""
+    """Return a URL without query, user and fragment, which may hold secrets."""
     return str(url.copy_with(query=None, userinfo=b"", fragment=None))
 
 
 def _is_trusted(known: httpx.URL, url: httpx.URL) -> bool:
-    """Whether this is the same origin, or the same host's own step from http to https."""
+    """Whether two URLs have one origin, or the second is the https form of the first."""
     return known.host == url.host and (
         (known.scheme, known.port) == (url.scheme, url.port)
         or (known.scheme, known.port, url.scheme, url.port) == ("http", None, "https", None)

@@ -1,4 +1,4 @@
-"""What a connection decides; the two drivers, asynchronous and not, only carry it out."""
+"""The decisions of a connection, without I/O; two drivers, async and blocking, carry them out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ UNAUTHORIZED = frozenset({401, 403})
 
 _DEFAULT_RETRY = 2_000
 _PINGS_BEFORE_STALL = 3
-# What is longer counts as no limit; timers cannot wait for arbitrarily long.
+# A longer limit counts as none: timers cannot wait for arbitrarily long.
 _LONGEST_STALL = 86_400.0 * 365
 _RETRYABLE = frozenset({408, 425, 429})
 _OK, _NO_CONTENT, _REDIRECTIONS, _SERVER_ERRORS = 200, 204, range(300, 400), 500
@@ -64,7 +64,7 @@ _IDENTITY = "identity"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the callers of `connect` and `connect_sync` decide; see there."""
+    """The options of `connect` and `connect_sync`; see there."""
 
     on_invalid: InvalidPolicy = "raise"
     on_unknown: InvalidPolicy = "skip"
@@ -74,10 +74,10 @@ class Options:
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        """Refuse a misspelt policy, which would skip what was to be raised, and no limit at all.
+        """Refuse a misspelt policy, which would skip events silently, and a limit of 0.
 
         Raises:
-            ConfigurationError: Names what is allowed.
+            ConfigurationError: The message names the allowed values.
         """
         check_whole(max_event_bytes=self.max_event_bytes)
         check_choice("on_invalid", self.on_invalid, InvalidPolicy)
@@ -86,11 +86,11 @@ class Options:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of one request and its response.
+    """The state of one request and its response.
 
     Attributes:
         sent_id: The last event id that was sent.
-        is_resumable: Whether something is missed unless the stream resumes.
+        is_resumable: Whether events are missed unless the stream resumes.
         stall_after: Seconds without a byte after which the socket is given up.
         is_reset_owed: The stream did not resume, and the caller does not know yet.
         is_reset_told: The caller knows; a reason that comes later is no second reset.
@@ -128,8 +128,8 @@ class StreamState(Generic[T]):
         self._retry = _DEFAULT_RETRY
         self._failures = 0
         self._was_open = False
-        # a stream began anew, and nothing has followed: there is nothing yet that a new one could
-        # miss, for it brings the initial event that this one still owed
+        # The stream began anew and has sent nothing else yet. A new stream misses nothing then: it
+        # brings the initial event that this one still owed.
         self._awaits_initial = False
         self._attempt = self._new_attempt()
 
@@ -152,7 +152,7 @@ class StreamState(Generic[T]):
         self._tell(Connecting())
         headers = {
             "Accept": "text/event-stream",
-            # a proxy that compresses may hold events back, and what is inflated knows no bounds
+            # a compressing proxy may hold events back, and inflated data has no size limit
             "Accept-Encoding": _IDENTITY,
             "Cache-Control": "no-store",
         }
@@ -164,9 +164,9 @@ class StreamState(Generic[T]):
         """Take the head of the response.
 
         Args:
-            url: For messages.
+            url: Named in messages.
             status_code: The HTTP status.
-            headers: A mapping of any case.
+            headers: A mapping that ignores case.
 
         Returns:
             Whether to read the body.
@@ -199,21 +199,21 @@ class StreamState(Generic[T]):
         return False
 
     def feed(self, chunk: bytes) -> None:
-        """Take bytes of the body."""
+        """Parse bytes of the body."""
         self._frames.extend(self._parser.feed(chunk))
 
     def open(self) -> bool:
-        """Take what comes before the first event.
+        """Process the frames before the first event.
 
         Returns:
-            Whether the stream has begun, or will never.
+            Whether the stream is open, or will never be.
         """
         while self._frames and _is_preamble(self._frames[0]):
             self._take(self._frames.popleft())
         return bool(self._frames) or isinstance(self.status, Open | Closed)
 
     def take(self) -> T | None:
-        """Return the next event of what was received, or `None` for lack of one.
+        """Return the next event received, or `None` if there is none yet.
 
         Raises:
             StreamResetError: Events were missed.
@@ -235,7 +235,7 @@ class StreamState(Generic[T]):
             at_least: Seconds that the server asked for.
         """
         random = self._options.random
-        # what a server asks for is the same for every client: spread too, but only upwards
+        # every client gets the same Retry-After, so spread it too, but only upwards
         asked = at_least * (1 + random() / 2)
         delay = max(backoff(self._retry / 1000, self._failures, random), asked)
         self._failures += 1
@@ -250,7 +250,7 @@ class StreamState(Generic[T]):
             self._tell(Closed(reason))
 
     def _new_attempt(self) -> _Attempt:
-        # until the stream is open no pings are sent, so the last stream's interval says nothing
+        # no pings come before the stream is open, so the last stream's interval does not apply
         return _Attempt(
             sent_id=self.last_event_id,
             is_resumable=not self._awaits_initial and (self._was_open or bool(self.last_event_id)),
@@ -274,7 +274,7 @@ class StreamState(Generic[T]):
             self.last_event_id = frame.event_id
             self._control(frame)
             return None
-        # without a word from the server, the id that was sent is taken as honoured
+        # without a `stream-open`, assume that the server honoured the id
         if not isinstance(self.status, Open):
             self._opened(resumed=bool(self._attempt.sent_id))
         self._awaits_initial = False
@@ -286,7 +286,7 @@ class StreamState(Generic[T]):
             self._attempt.is_reset_owed = self._attempt.is_reset_told = False
             raise OversizeEventError(self._options.max_event_bytes, self.last_event_id)
         if self._attempt.is_reset_owed:
-            # the frame stays, for the iteration to continue with
+            # put the frame back: the iteration continues with it
             self._frames.appendleft(frame)
             self._tell_reset()
         self.last_event_id = frame.event_id
@@ -313,7 +313,7 @@ class StreamState(Generic[T]):
 
     def _opened(self, *, resumed: bool) -> None:
         self._was_open = True
-        # owed, not yet told: the server's reason may be the next frame
+        # do not raise yet: the next frame may give the server's reason
         self._attempt.is_reset_owed = self._attempt.is_resumable and not resumed
         self._tell(Open(resumed))
 
@@ -329,7 +329,7 @@ class StreamState(Generic[T]):
 
     def _set_ping_interval(self, interval: float | None) -> None:
         if interval is None:
-            # pings are switched off, and silence proves nothing
+            # without pings, silence proves nothing
             self._attempt.stall_after = None
         elif interval:
             self._attempt.stall_after = _PINGS_BEFORE_STALL * interval

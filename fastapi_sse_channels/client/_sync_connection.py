@@ -142,7 +142,7 @@ class SyncConnection(BaseConnection[T]):
             StreamRefusedError: The server no longer has this stream for this client.
         """
         if self._closing.is_set():
-            # what was received and not returned yet is dropped
+            # this drops events that were received and not returned yet
             self._state.close()
         while (event := self._state.take()) is None:
             if self._state.is_closed:
@@ -198,7 +198,7 @@ class SyncConnection(BaseConnection[T]):
                     route.request, auth=route.auth, stream=True, follow_redirects=False
                 )
             if not route.leads_on(response):
-                # that limit was for heads of responses; the watchdog limits reads of the body
+                # the watchdog limits reads of the body; that limit was for heads of responses
                 route.request.extensions["timeout"]["read"] = None
                 return response
             response.close()
@@ -230,7 +230,7 @@ class SyncConnection(BaseConnection[T]):
     def _drop(self) -> None:
         chunks, self._chunks = self._chunks, None
         response, self._response = self._response, None
-        # what failed before may fail to close too
+        # a connection that failed may fail to close too
         with contextlib.suppress(*TRANSIENT):
             if chunks is not None:
                 chunks.close()

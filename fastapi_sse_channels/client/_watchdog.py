@@ -1,7 +1,7 @@
-"""A time limit for blocking reads that is set anew while they go on.
+"""A time limit for blocking reads that can change from read to read.
 
-httpx fixes its read timeout when the request is sent, but the limit that a stream needs comes in
-its first frame.
+httpx fixes its read timeout when it sends the request, but the limit that a stream needs comes
+with its first frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Watchdog:
     """Cuts a response's connection when a read takes too long, from a thread of its own."""
 
     def __init__(self) -> None:
-        """Create one that watches nothing; its thread starts at the first read."""
+        """Watch nothing yet; the thread starts with the first read."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._response: httpx.Response | None = None
@@ -32,8 +32,8 @@ class Watchdog:
         """Watch one read.
 
         Args:
-            response: What is read.
-            seconds: How long it may take; `None` for any time.
+            response: The response that is read.
+            seconds: How long the read may take; `None` for no limit.
         """
         if seconds is None:
             return
@@ -80,10 +80,10 @@ class Watchdog:
 
 
 def cut(response: httpx.Response) -> None:
-    """End a connection that another thread reads from; that thread then reads its end."""
+    """Shut down a connection that another thread reads from; its read then returns."""
     stream = response.extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")
     if isinstance(connection, socket.socket):
         with contextlib.suppress(OSError):
-            # past the TLS layer, whose state belongs to the reading thread
+            # bypass the TLS layer, whose state belongs to the reading thread
             socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,6 +1,6 @@
 """Test applications that stream, in the test's own event loop and without a server.
 
-No call waits for ever: each has a time limit, and says what it got until then.
+Each call has a time limit; its error shows what had arrived by then.
 """
 
 from .._core.wire import StreamClose, StreamOpen

@@ -1,4 +1,4 @@
-"""What the transports for httpx2 and for httpx have in common."""
+"""The common part of the transports for httpx2 and for httpx."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ApplicationTransport:
         """Create a transport.
 
         Args:
-            app: Such as a `FastAPI` object.
-            state: What a lifespan shares with requests.
+            app: The application, such as a `FastAPI` object.
+            state: The state that the lifespan shares with requests.
         """
         self._app = app
         self._state = {} if state is None else state
@@ -31,8 +31,8 @@ class ApplicationTransport:
         """Send a request, and wait for the head of the response.
 
         Args:
-            request: The request objects of both libraries are alike.
-            read_timeout: The library's error.
+            request: A request of either library; they are alike.
+            read_timeout: The error class of that library.
         """
         exchange = open_exchange(self._app, request, await request.aread(), self._state)
         call = Call(exchange, request, read_timeout)
@@ -45,7 +45,7 @@ class ApplicationTransport:
 
 
 class Call:
-    """A request that is being answered; the body of its response, for either library."""
+    """A request under way, with the body of its response."""
 
     def __init__(self, exchange: Exchange, request: Any, read_timeout: Any) -> None:
         """Take the time limit from the request."""
@@ -72,14 +72,14 @@ class Call:
 
 
 class Body:
-    """The body of a response; the libraries want it to be of a class of theirs as well."""
+    """The body of a response; subclasses also inherit from the stream class of their library."""
 
     def __init__(self, call: Call) -> None:
-        """Take it from a call."""
+        """Read the body of a call."""
         self._call = call
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Iterate over its chunks."""
+        """Iterate over the chunks."""
         return self._call.chunks()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The client that tests talk to an application with."""
+"""The client with which tests talk to an application."""
 
 # ruff: noqa: ASYNC109  # a time limit that cannot be forgotten is what these functions are for
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class HTTPResponse(Protocol):
-    """What a response of httpx2 and one of httpx have in common."""
+    """The common part of a response of httpx2 and of httpx."""
 
     @property
     def status_code(self) -> int:
@@ -61,8 +61,8 @@ class HTTPResponse(Protocol):
 class SSETestClient:
     """Talks to an ASGI application in the test's own event loop, and runs its lifespan.
 
-    `async with SSETestClient(app) as client`. Requests go through httpx2, or httpx where that is
-    what is installed. Cookies of their answers are sent with streams too.
+    `async with SSETestClient(app) as client`. Requests go through httpx2, or through httpx where
+    only that is installed. Streams send the cookies that earlier responses set.
 
     Attributes:
         http: The `AsyncClient` that makes the requests. Its own timeout applies to each read.
@@ -79,7 +79,7 @@ class SSETestClient:
         """Prepare a client; the application starts when it is entered.
 
         Args:
-            app: Such as a `FastAPI` object.
+            app: The application, such as a `FastAPI` object.
             base_url: The address at which the application believes to be served.
             headers: Sent with every request.
             timeout: Seconds after which a request or a wait without a limit of its own fails.
@@ -161,10 +161,10 @@ class SSETestClient:
         """Send a request, and wait for the whole response.
 
         Args:
-            method: Such as `"POST"`.
-            url: Where to.
+            method: The HTTP method, such as `"POST"`.
+            url: The path or URL.
             timeout: Seconds; by default the client's.
-            options: What the `request` method of httpx takes: `json`, `params`, `headers`, ….
+            options: Arguments for the `request` method of httpx: `json`, `params`, `headers`, ….
 
         Raises:
             StreamTimeoutError: The response is not complete in time.

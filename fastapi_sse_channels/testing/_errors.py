@@ -1,4 +1,4 @@
-"""What fails a test.
+"""The assertions that fail a test.
 
 ```
 AssertionError

@@ -11,20 +11,20 @@ from ._errors import StreamEndedError, StreamTimeoutError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope
 
-# for an application to notice that its client has left
+# seconds for the application to notice that its client has left
 _GRACE = 5.0
 
 
 class Exchange:
-    """A request under way. Reading may be cancelled at any time without loss.
+    """A request under way. A cancelled read loses nothing.
 
     Attributes:
-        status_code: Known after `head`.
-        headers: As the application sent them.
+        status_code: The HTTP status, 0 before `head` returns.
+        headers: The headers as the application sent them.
     """
 
     def __init__(self, app: ASGIApp, scope: Scope, body: bytes = b"") -> None:
-        """Let the application begin, in a task of its own."""
+        """Start the application in a task of its own."""
         self.status_code = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._name = f"{scope['method']} {scope['path']}"
@@ -59,13 +59,13 @@ class Exchange:
         return self._chunks.popleft()
 
     async def aclose(self) -> None:
-        """Leave as a client whose connection is gone, and wait until the application noticed.
+        """Leave as a client whose connection is gone, and wait until the application notices.
 
-        An application that has not begun to answer is cancelled: handlers do not look whether
+        An application that has not begun to answer is cancelled: handlers do not check whether
         their client is still there.
 
         Raises:
-            StreamTimeoutError: It goes on streaming regardless, and was cancelled.
+            StreamTimeoutError: The application went on streaming, and was cancelled.
         """
         self._gone.set()
         try:
@@ -89,7 +89,7 @@ class Exchange:
         await self._changed.wait()
 
     def _check_failure(self) -> None:
-        # told once: the error that was raised while reading is not raised again by leaving
+        # raise it once: an error that a read has raised is not raised again by `aclose`
         if not self._has_failed and self._task.done() and not self._task.cancelled():
             error = self._task.exception()
             if error is not None:
@@ -111,7 +111,7 @@ class Exchange:
             self.headers = list(message.get("headers", []))
             self.status_code = message["status"]
         elif message["type"] == "http.response.body" and not self._gone.is_set():
-            # once the client is gone, servers take what is sent to nowhere
+            # once the client is gone, servers discard what is sent
             if body := message.get("body", b""):
                 self._chunks.append(bytes(body))
             self._is_complete = not message.get("more_body", False)
@@ -123,8 +123,8 @@ def open_exchange(app: ASGIApp, request: Any, body: bytes, state: dict[str, Any]
 
     Args:
         app: The application.
-        request: Their request objects are alike.
-        body: Its content.
+        request: A request of either library; they are alike.
+        body: The content of the request.
         state: The lifespan's state; the application gets a copy.
     """
     url = request.url

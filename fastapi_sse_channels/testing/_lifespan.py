@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 class Lifespan:
     """The lifespan of one application, in a task of its own.
 
-    Fixtures are set up and torn down in different tasks, which cancel scopes do not survive.
+    The task is needed because fixtures are set up and torn down in different tasks, which breaks
+    cancel scopes.
 
     Attributes:
-        state: What the application shares with its requests.
+        state: The state that the application shares with its requests.
     """
 
     def __init__(self, app: ASGIApp, timeout: float) -> None:
-        """Prepare; nothing runs before `start`.
+        """Prepare the lifespan; nothing runs before `start`.
 
         Args:
             app: The application.
@@ -84,7 +85,7 @@ class Lifespan:
         try:
             await self._app(scope, self._receive, send)
         except Exception:
-            # an application that fails without having sent anything does not support lifespans
+            # an application that fails before it sends anything does not support lifespans
             if messages:
                 raise
         if messages and messages[-1]["type"].endswith(".failed"):

@@ -1,4 +1,4 @@
-"""A publisher for tests of what is published, without streams."""
+"""A publisher that records events, for tests without streams."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RecordingPublisher(Publisher[T]):
         self.published: list[tuple[str, T]] = []
 
     def __repr__(self) -> str:
-        """Show how much was recorded."""
+        """Show how many events were recorded."""
         return f"<RecordingPublisher of {self._manager!r} published={len(self.published)}>"
 
     async def publish(

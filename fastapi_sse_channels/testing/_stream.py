@@ -39,8 +39,8 @@ class SSETestStream(Generic[T]):
     """A stream of typed events; made by `SSETestClient.stream` and used with `async with`.
 
     Attributes:
-        opened: What the stream's first frame said.
-        closed: What its last frame said, once that was read.
+        opened: The stream's first frame.
+        closed: The stream's last frame, once it was read.
         last_event_id: The id of the last event read, to open another stream after it.
         received: Every event read so far.
         resets: The reason of every reset read so far.
@@ -79,7 +79,7 @@ class SSETestStream(Generic[T]):
         try:
             await self._within(self._timeout, self._open(self._exchange), "the stream did not open")
         except UnexpectedResponseError:
-            # where the application failed, its own error says more
+            # if the application failed, raise its own error, which says more
             await self._leave(must_succeed=True)
             raise
         except BaseException:

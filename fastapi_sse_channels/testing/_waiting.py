@@ -1,4 +1,4 @@
-"""Time limits, and waiting for what has no event of its own."""
+"""Time limits, and waiting for a number of sessions."""
 
 # ruff: noqa: ASYNC109  # a time limit that cannot be forgotten is what these functions are for
 
@@ -23,9 +23,9 @@ _POLL_INTERVAL = 0.002
 async def time_limit(
     seconds: float | None, too_late: Callable[[], Exception]
 ) -> AsyncIterator[None]:
-    """Raise an error of the caller's once the time is over.
+    """Raise the caller's error once the time is over.
 
-    A `TimeoutError` of the application's own is let through: it is no sign of slowness.
+    A `TimeoutError` that the application raised passes through: it does not mean slowness here.
     """
     limit = asyncio.timeout(seconds)
     try:
@@ -47,13 +47,13 @@ async def wait_for_sessions(
     """Wait until a resource has exactly so many streams in this process.
 
     Args:
-        manager: Whose channel.
+        manager: The manager of the channel.
         resource_id: The resource.
-        count: How many streams.
+        count: The number of streams.
         timeout: Seconds.
 
     Raises:
-        StreamTimeoutError: It had another number until the end.
+        StreamTimeoutError: The number was another one until the end.
     """
 
     def too_late() -> StreamTimeoutError:

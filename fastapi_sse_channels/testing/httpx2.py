@@ -13,8 +13,8 @@ from ._call import ApplicationTransport, Body
 class StreamingTransport(ApplicationTransport, httpx2.AsyncBaseTransport):
     """Answers requests with an ASGI application, in the caller's own event loop.
 
-    Errors that the application lets out are raised. The request's read timeout counts, as it does
-    with a server. The lifespan is not run; `SSETestClient` does that.
+    Errors that the application raises are raised here. The request's read timeout counts, as it
+    does with a server. The lifespan is not run; `SSETestClient` does that.
     """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -1,6 +1,7 @@
 """Fixtures for pytest: `pytest_plugins = ["fastapi_sse_channels.testing.pytest_plugin"]`.
 
-They are plain functions, so any plugin that runs `async def` tests on asyncio will do.
+The fixtures are plain functions, so they work with any plugin that runs `async def` tests on
+asyncio.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ T = TypeVar("T")
 
 
 class RecordPublisher(Protocol):
-    """What the fixture `recording_publisher` is."""
+    """The type of the fixture `recording_publisher`."""
 
     def __call__(self, app: FastAPI, manager: ChannelManager[T]) -> RecordingPublisher[T]:
-        """Put a recording publisher in the place of a manager's own."""
+        """Replace a manager's publisher with one that records."""
         ...
 
 

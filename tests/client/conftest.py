@@ -1,4 +1,4 @@
-"""What the client's tests share: a restartable application, and a server that follows a script."""
+"""Fixtures of the client's tests: a restartable application, and a server that follows a script."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serve_numbers(serve):
 
 @pytest.fixture(scope="module")
 def numbers_url(serve_shared):
-    """A server whose streams need the token `secret` where they are guarded."""
+    """A server whose guarded streams need the token `secret`."""
     return serve_shared("restartable:app", env={"PYTHONPATH": str(APPS), "TOKEN": "secret"}).url
 
 
@@ -141,7 +141,7 @@ class Proxy:
         self._clients: set[asyncio.StreamWriter] = set()
 
     def swallow(self) -> None:
-        """Swallow what comes over the connections of now; later ones work."""
+        """Swallow all bytes of the present connections; later connections work."""
         self._swallowing |= self._clients
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -151,7 +151,7 @@ class Proxy:
         try:
             await self._pass(server_reader, writer, writer)
             if writer in self._swallowing:
-                await upwards  # not even the end of the connection comes through
+                await upwards  # swallow even the end of the connection
         finally:
             upwards.cancel()
             for leaving in (writer, server_writer):
@@ -184,7 +184,7 @@ def proxy(listen: Listen) -> Callable[[int], Awaitable[Proxy]]:
 
 @pytest.fixture
 def delays():
-    """A `sleep` that only writes down for how long it was asked to."""
+    """A `sleep` that only records the seconds it was given."""
 
     class Delays(list[float]):
         async def sleep(self, seconds):

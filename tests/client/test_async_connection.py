@@ -1,4 +1,4 @@
-"""What only the asynchronous connection has: time limits of its caller, and `async` headers."""
+"""The asynchronous connection alone: time limits of its caller, and `async` headers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_async_headers_are_awaited(scripted):
     assert server.requests[0]["authorization"] == "token"
 
 
-async def test_error_of_the_status_function_is_raised_and_iterating_goes_on(scripted):
+async def test_error_of_on_status_is_raised_and_iterating_goes_on(scripted):
     async def once(talk):
         await talk.open()
         await talk.event(1)
@@ -88,7 +88,7 @@ async def test_error_of_the_status_function_is_raised_and_iterating_goes_on(scri
         assert (await anext(events)).number == 2
 
 
-async def test_ended_cancel_scope_gives_the_connection_back_to_a_shared_client(scripted):
+async def test_cancel_scope_returns_the_connection_to_a_shared_client(scripted):
     server = await scripted(silent)
     statuses: list[Status] = []
     one = httpx.Limits(max_connections=1)

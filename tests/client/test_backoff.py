@@ -24,7 +24,7 @@ def test_server_that_asks_for_more_than_thirty_seconds_is_obeyed():
     assert backoff(60, 0, lambda: 1) == backoff(60, 5, lambda: 1) == 60
 
 
-def test_server_cannot_ask_for_a_busy_loop_nor_for_ever():
+def test_retry_has_a_lower_and_an_upper_limit():
     assert backoff(0, 0, lambda: 1) == 0.1
     assert backoff(10**12, 0, lambda: 1) == 86_400
 

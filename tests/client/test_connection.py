@@ -31,7 +31,7 @@ async def numbers_then_silence(talk):
 
 @pytest.fixture(scope="module")
 def bomb():
-    """A body that is a thousand times larger than it looks."""
+    """A compressed body, which grows a thousandfold."""
     return gzip.compress(b"x" * 300_000_000, compresslevel=1)
 
 
@@ -41,7 +41,7 @@ async def refuse(talk):
 
 @contextlib.contextmanager
 def in_little_memory():
-    """Check that what happens meanwhile takes a small part of what is sent."""
+    """Check that the block takes little memory compared with what is sent."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -74,7 +74,7 @@ class TestReading:
         assert request["x-team"] == "red"
         assert "last-event-id" not in request
 
-    async def test_bytes_may_come_one_at_a_time(self, scripted, follow):
+    async def test_stream_is_read_byte_by_byte(self, scripted, follow):
         async def script(talk):
             await talk.head()
             for (
@@ -101,7 +101,7 @@ class TestReading:
                 await stream.next()
             assert await stream.next() == 2
 
-    async def test_representation_shows_no_secrets(self, scripted, follow):
+    async def test_repr_shows_no_secrets(self, scripted, follow):
         server = await scripted(numbers_then_silence)
         url = server.url.replace("//", "//user:pass@") + "?token=secret"
         async with follow(url) as stream:
@@ -148,7 +148,7 @@ class TestResuming:
 
         assert server.requests[0]["last-event-id"] == "é…"
 
-    async def test_spaces_around_an_id_are_no_part_of_a_header(self, scripted, follow):
+    async def test_spaces_around_an_id_are_not_sent(self, scripted, follow):
         server = await scripted(numbers_then_silence)
         async with follow(server.url, last_event_id=" a 0\t"):
             pass
@@ -173,7 +173,7 @@ class TestResuming:
             assert raised.value.last_event_id == stream.connection.last_event_id == "b.7"
             assert await stream.next() == 8
 
-    async def test_server_that_is_not_there_yet_is_waited_for(
+    async def test_connection_waits_for_a_server_that_is_not_up_yet(
         self, scripted, follow, unused_ports, delays, eventually
     ):
         [port] = unused_ports(1)
@@ -188,7 +188,7 @@ class TestResuming:
 
         assert len(server.requests) == 1
         assert set(stream.waits) == {"network"}
-        # 2 s of its own accord, doubled each time up to 30 s
+        # by default 2 s, doubled each time up to 30 s
         highest = [2, 4, 8, 16, 30, 30, 30]
         found = delays[:7]
         assert all(high / 2 <= delay <= high for delay, high in zip(found, highest, strict=True))
@@ -229,7 +229,7 @@ class TestStalls:
         assert stream.waits == []
 
     @pytest.mark.parametrize("is_answered", [True, False])
-    async def test_limit_before_the_stream_is_open(self, scripted, follow, is_answered):
+    async def test_silence_before_stream_open_is_limited(self, scripted, follow, is_answered):
         async def never(talk):
             if is_answered:
                 await talk.head()
@@ -241,7 +241,7 @@ class TestStalls:
 
         assert stream.waits == ["stall"]
 
-    async def test_without_pings_silence_means_nothing(self, scripted, follow):
+    async def test_silence_without_pings_is_not_a_stall(self, scripted, follow):
         async def without_pings(talk):
             await talk.open(ping="null")
             await asyncio.sleep(1.5)
@@ -272,7 +272,7 @@ class TestStalls:
 
 
 class TestTooMuch:
-    async def test_event_that_never_ends_is_told_in_little_memory(self, scripted, follow):
+    async def test_endless_event_is_reported_in_little_memory(self, scripted, follow):
         async def endless(talk):
             await talk.open()
             await talk.event(1)
@@ -293,7 +293,7 @@ class TestTooMuch:
                 assert await stream.next() == 3
         assert len(server.requests) == 1
 
-    async def test_limit_is_an_option(self, scripted, follow):
+    async def test_max_event_bytes_is_an_option(self, scripted, follow):
         async def large(talk):
             await talk.open()
             await talk.send(b'id: a.1\ndata: {"x":"' + b"x" * 4000 + b'"}\n\n')
@@ -304,7 +304,7 @@ class TestTooMuch:
             with pytest.raises(OversizeEventError, match="max_event_bytes=2000"):
                 await stream.next()
 
-    async def test_body_that_would_be_inflated_is_refused(self, scripted, follow, bomb):
+    async def test_compressed_body_is_refused(self, scripted, follow, bomb):
         async def compressed(talk):
             head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
             await talk.send(head + b"Content-Encoding: gzip\r\n\r\n" + bomb)
@@ -330,7 +330,7 @@ class TestTooMuch:
     @pytest.mark.parametrize(
         "event_id", [b"a\x01b", b"\x1b[0m", b"a\0b", b"x" * 2_000_000], ids=lambda it: repr(it[:4])
     )
-    async def test_id_that_cannot_be_sent_back_is_not(self, scripted, follow, event_id):
+    async def test_unsendable_id_is_not_sent_back(self, scripted, follow, event_id):
         async def once(talk):
             await talk.open("a.1")
             await talk.send(b"id: " + event_id + b'\ndata: {"type":"number","number":1}\n\n')
@@ -359,7 +359,7 @@ class TestClient:
 
         assert server.requests[0]["x-team"] == "red"
 
-    async def test_redirection_is_followed(self, scripted, follow):
+    async def test_redirect_is_followed(self, scripted, follow):
         target = await scripted(numbers_then_silence)
 
         async def redirect(talk):
@@ -370,7 +370,7 @@ class TestClient:
             assert await stream.next() == 1
 
     @pytest.mark.parametrize("origin", ["same", "other"])
-    async def test_redirection_takes_headers_to_no_other_origin(self, scripted, follow, origin):
+    async def test_redirect_takes_no_headers_to_another_origin(self, scripted, follow, origin):
         async def goes_on(talk):
             await talk.open("a.0", resumed=True)
             await talk.silence()
@@ -405,7 +405,7 @@ class TestClient:
                 "host": second["host"],
             }
 
-    async def test_way_back_from_another_origin_has_no_headers_either(self, scripted, follow):
+    async def test_redirect_back_from_another_origin_has_no_headers(self, scripted, follow):
         async def back(talk):
             await talk.answer("307 Elsewhere", f"Location: {server.url}")
 
@@ -424,7 +424,7 @@ class TestClient:
         "location",
         ["", "mailto:x", "ftp://127.0.0.1/", "//127.0.0.1:99999/", "//a..b/", "//xn--/", "//a:b/"],
     )
-    async def test_redirection_to_nowhere_is_a_failed_attempt(
+    async def test_redirect_to_nowhere_is_a_failed_attempt(
         self, scripted, follow, location, delays
     ):
         async def redirect(talk):
@@ -436,7 +436,7 @@ class TestClient:
 
         assert set(stream.waits) == {"network"}
 
-    async def test_redirections_of_an_attempt_are_few(self, scripted, follow, delays):
+    async def test_redirects_of_an_attempt_are_limited(self, scripted, follow, delays):
         async def redirect(talk):
             await talk.answer("307 Elsewhere", "Location: ?again")
 
@@ -447,7 +447,7 @@ class TestClient:
         assert stream.waits == ["network"]
         assert len(server.requests) == 7
 
-    async def test_error_after_a_redirection_shows_no_secrets(self, scripted, follow):
+    async def test_error_after_a_redirect_shows_no_secrets(self, scripted, follow):
         target = await scripted(refuse)
         location = target.url.replace("//", "//user:pass@") + "?token=secret#secret"
 
@@ -459,7 +459,9 @@ class TestClient:
             async with follow(server.url):
                 pass
 
-    async def test_redirection_that_leads_nowhere_may_pass(self, scripted, follow, delays):
+    async def test_redirect_over_the_clients_limit_is_a_failed_attempt(
+        self, scripted, follow, delays
+    ):
         async def redirect(talk):
             await talk.answer("307 Elsewhere", "Location: /")
 
@@ -473,12 +475,12 @@ class TestClient:
         assert stream.waits == ["network"]
 
     @pytest.mark.parametrize("url", ["ftp://127.0.0.1/events", "/events"])
-    async def test_url_that_no_request_can_be_sent_to_is_an_error(self, follow, url):
+    async def test_unusable_url_is_an_error(self, follow, url):
         with pytest.raises(ConfigurationError, match="check the URL and the headers"):
             async with follow(url):
                 pass
 
-    async def test_header_that_cannot_be_sent_is_an_error(self, scripted, follow):
+    async def test_unusable_header_is_an_error(self, scripted, follow):
         server = await scripted(numbers_then_silence)
 
         with pytest.raises(ConfigurationError, match="check the URL and the headers"):
@@ -487,7 +489,7 @@ class TestClient:
 
 
 class TestHeaders:
-    async def test_function_is_asked_before_every_attempt(self, scripted, follow):
+    async def test_headers_function_is_called_before_every_attempt(self, scripted, follow):
         async def once(talk):
             await talk.open()
             await talk.event(1)
@@ -501,7 +503,7 @@ class TestHeaders:
 
         assert [request["authorization"] for request in server.requests] == ["first", "second"]
 
-    async def test_function_that_cannot_reach_its_server_is_asked_again(
+    async def test_headers_function_with_a_transport_error_is_called_again(
         self, scripted, follow, delays
     ):
         failures = [httpx.ConnectError("down"), ConnectionResetError(), TimeoutError()]
@@ -517,7 +519,7 @@ class TestHeaders:
 
         assert stream.waits == ["network"] * 3
 
-    async def test_other_error_of_a_function_is_raised(self, scripted, follow):
+    async def test_headers_function_error_is_raised(self, scripted, follow):
         server = await scripted(numbers_then_silence)
 
         with pytest.raises(ZeroDivisionError):
@@ -527,7 +529,7 @@ class TestHeaders:
 
 
 class TestClosing:
-    async def test_iteration_that_waits_ends(self, scripted, follow):
+    async def test_close_ends_a_waiting_iteration(self, scripted, follow):
         server = await scripted(numbers_then_silence)
         async with follow(server.url) as stream:
             await stream.numbers(2)
@@ -542,7 +544,7 @@ class TestClosing:
             assert await stream.next() is None
         assert stream.waits == []
 
-    async def test_what_is_not_read_yet_is_not_handed_out(self, scripted, follow):
+    async def test_close_drops_unread_events(self, scripted, follow):
         async def script(talk):
             await talk.head()
             await talk.send(b'data: {"type":"number","number":1}\n\n' * 3)
@@ -558,7 +560,7 @@ class TestClosing:
 
             assert await stream.next() is None
 
-    async def test_callback_that_raises_leaves_nothing_open(self, scripted, follow):
+    async def test_error_in_a_callback_leaves_nothing_open(self, scripted, follow):
         left = asyncio.Event()
 
         async def script(talk):
@@ -579,7 +581,7 @@ class TestClosing:
             await left.wait()
         assert stream.connection.status == Closed("caller")
 
-    async def test_wait_for_the_next_attempt_ends(self, scripted, follow, eventually):
+    async def test_close_ends_the_wait_for_the_next_attempt(self, scripted, follow, eventually):
         async def once(talk):
             await talk.open(retry=20_000)
 
@@ -594,13 +596,13 @@ class TestClosing:
 
             assert await waiting is None
 
-    async def test_nothing_works_before_it_is_entered(self, follow):
+    async def test_connection_must_be_entered_first(self, follow):
         stream = follow("http://127.0.0.1:1/events")
 
         with pytest.raises(ConfigurationError, match="with connect"):
             await stream.next()
 
-    async def test_connection_that_was_refused_leaves_nothing_open(self, scripted, follow):
+    async def test_refused_connection_leaves_nothing_open(self, scripted, follow):
         server = await scripted(refuse)
 
         with pytest.raises(Exception, match="404"):
@@ -608,7 +610,7 @@ class TestClosing:
                 pass
         assert len(server.requests) == 1
 
-    async def test_reasons_of_a_loss_are_logged(self, scripted, follow, caplog):
+    async def test_reason_of_a_loss_is_logged(self, scripted, follow, caplog):
         async def once(talk):
             await talk.open()
 

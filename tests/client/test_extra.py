@@ -1,4 +1,4 @@
-"""The client is an extra: what importing it costs, and what its absence says."""
+"""The client is an extra: importing it costs little, and its absence is explained."""
 
 from __future__ import annotations
 

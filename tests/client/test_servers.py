@@ -25,7 +25,7 @@ from fastapi_sse_channels.client import (
 
 
 class Publishing:
-    """Publishes numbers to one resource through Redis, whatever becomes of the servers."""
+    """Publishes numbers to one resource through Redis, independently of the servers."""
 
     def __init__(self, event_type: type[BaseModel], broker: str, resource_id: str) -> None:
         self._publisher = SyncPublisher(event_type, broker=broker, key_prefix="number")
@@ -75,7 +75,7 @@ async def lines(process: subprocess.Popen[str], count: int) -> list[str]:
 
 class TestRestart:
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-    async def test_nothing_is_lost_or_repeated(
+    async def test_restart_loses_and_repeats_nothing(
         self, serve_numbers, redis_url, publishing, follow, number
     ):
         server = serve_numbers(BROKER=redis_url)
@@ -112,7 +112,7 @@ class TestRestart:
 
             assert await following == [4, 5, 6]
 
-    async def test_initial_event_that_never_arrived_is_no_reset(
+    async def test_lost_initial_event_is_not_a_reset(
         self, numbers_url, new_resource, listen, follow
     ):
         asked = []
@@ -136,7 +136,7 @@ class TestRestart:
         assert stream.waits == ["network"]
         assert b"\r\nLast-Event-ID: " in asked[1]
 
-    async def test_history_that_ended_with_the_server_is_one_reset(self, serve_numbers, follow):
+    async def test_lost_history_is_one_reset(self, serve_numbers, follow):
         server = serve_numbers()
         async with follow(f"{server.url}/numbers/1/events") as stream:
             await send(server.url, "/numbers/1", number=1)
@@ -152,9 +152,7 @@ class TestRestart:
 
 
 class TestStalls:
-    async def test_socket_that_went_silent_on_the_way_is_given_up_and_nothing_is_lost(
-        self, serve_numbers, proxy, follow
-    ):
+    async def test_silent_socket_is_given_up_without_loss(self, serve_numbers, proxy, follow):
         server = serve_numbers(PING_INTERVAL="0.3")
         between = await proxy(server.port)
         async with follow(f"{between.url}/numbers/1/events") as stream:
@@ -171,9 +169,9 @@ class TestStalls:
 
 
 class TestScript:
-    """A script of its own process, as its user starts it."""
+    """A script in a process of its own, as a user starts it."""
 
-    # where the suite runs in the background, programs inherit that they ignore SIGINT
+    # a suite in the background ignores SIGINT, and its programs inherit that
     SCRIPT = """
 import signal
 import sys
@@ -213,7 +211,7 @@ print("end")
             process.kill()
             process.communicate()
 
-    async def test_it_follows_through_a_restart_until_the_stream_ends(
+    async def test_script_follows_through_a_restart_until_the_stream_ends(
         self, serve_numbers, redis_url, publishing, script, eventually
     ):
         server = serve_numbers(BROKER=redis_url)
@@ -231,7 +229,7 @@ print("end")
         assert await asyncio.to_thread(process.wait, 5) == 0
 
     @pytest.mark.parametrize("is_away", [False, True], ids=["open", "waiting"])
-    async def test_it_can_be_interrupted(self, serve_numbers, script, eventually, is_away):
+    async def test_script_can_be_interrupted(self, serve_numbers, script, eventually, is_away):
         server = serve_numbers()
         process = script(f"{server.url}/numbers/1/events")
         await eventually(lambda: session_count(server.url, "1"), timeout=15)
@@ -253,7 +251,7 @@ class TestRefusals:
             assert await stream.next() is None
             assert stream.connection.status == Closed("ended")
 
-    async def test_other_content_is_an_error(self, numbers_url, follow):
+    async def test_other_content_type_is_an_error(self, numbers_url, follow):
         with pytest.raises(ContentTypeError, match="text/html; charset=utf-8, not with text/event"):
             async with follow(f"{numbers_url}/page"):
                 pass
@@ -264,7 +262,7 @@ class TestRefusals:
                 pass
 
     @pytest.mark.parametrize("resource", ["unauthorized", "forbidden"])
-    async def test_headers_are_asked_for_once_more(self, numbers_url, follow, resource):
+    async def test_headers_function_is_called_once_more(self, numbers_url, follow, resource):
         tokens = ["stale", "secret"]
         url = f"{numbers_url}/guarded/{resource}/events"
         async with follow(url, headers=lambda: {"Authorization": tokens.pop(0)}) as stream:
@@ -281,7 +279,7 @@ class TestRefusals:
         assert raised.value.status_code == 401
         assert tokens == ["secret"]
 
-    async def test_headers_without_a_function_are_not_tried_again(self, numbers_url, follow):
+    async def test_fixed_headers_are_not_tried_again(self, numbers_url, follow):
         with pytest.raises(UnauthorizedError, match="a function that returns fresh ones"):
             async with follow(f"{numbers_url}/guarded/1/events", headers={"Authorization": "x"}):
                 pass
@@ -302,7 +300,7 @@ class TestRefusals:
 
 
 class TestServersWord:
-    async def test_server_that_wants_no_one_back_ends_the_iteration(
+    async def test_close_without_reconnect_ends_the_iteration(
         self, numbers_url, follow, post, new_resource
     ):
         resource = new_resource()
@@ -313,9 +311,7 @@ class TestServersWord:
             assert [await stream.next(), await stream.next()] == [1, None]
             assert stream.connection.status == Closed("expired")
 
-    async def test_server_that_wants_them_back_says_when(
-        self, numbers_url, follow, post, new_resource
-    ):
+    async def test_reconnect_honours_server_retry(self, numbers_url, follow, post, new_resource):
         resource = new_resource()
         async with follow(f"{numbers_url}/numbers/{resource}/events", random=lambda: 1) as stream:
             await post(f"/numbers/{resource}/close", reconnect=True)
@@ -323,11 +319,11 @@ class TestServersWord:
 
             assert await stream.next() == 1
         [wait] = [status for status in stream.statuses if isinstance(status, Waiting)]
-        # retry=100 of the manager, spread by half around it; of its own accord it waits for 2 s
+        # the manager's retry=100, varied by half; without it the client would wait for 2 s
         assert 0.05 <= wait.delay <= 0.15
 
     @pytest.mark.parametrize("policy", ["skip", "raise"])
-    async def test_event_that_the_client_does_not_know(
+    async def test_unknown_event_follows_the_policy(
         self, numbers_url, follow, post, new_resource, policy
     ):
         resource = new_resource()
@@ -355,6 +351,6 @@ class TestServersWord:
         await opening
         await stream.__aexit__(None, None, None)
 
-        # Retry-After: 2, of which a quarter is added for this draw; the own delay is shorter
+        # Retry-After: 2, plus a quarter for this draw; the client's own delay is shorter
         assert stream.statuses[1] == Waiting(2.5, "http")
         assert delays[0] == 2.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -102,7 +102,7 @@ class TestRequest:
         assert stream.sent["Last-Event-ID"] == "a.1"
         assert stream.take_all() == []
 
-    def test_id_that_the_server_takes_back_is_not_sent(self, stream):
+    def test_id_that_the_server_clears_is_not_sent(self, stream):
         stream.send("id:")
         assert stream.take_all() == []
         stream.state.lose("end")
@@ -110,19 +110,23 @@ class TestRequest:
 
         assert "Last-Event-ID" not in stream.sent
 
-    def test_union_that_cannot_work_is_refused_at_once(self):
+    def test_unusable_union_is_refused_at_once(self):
         with pytest.raises(ConfigurationError, match="literal field"):
             StreamState(BaseModel, last_event_id=None, options=Options())
 
     def test_options_are_checked_at_once(self):
-        refused = {"on_invalid": "ignore", "on_unknown": "ignore", "max_event_bytes": 0}
+        refused: dict[str, Any] = {
+            "on_invalid": "ignore",
+            "on_unknown": "ignore",
+            "max_event_bytes": 0,
+        }
         for option, value in refused.items():
             with pytest.raises(ConfigurationError, match=f"^{option}={value!r} "):
                 Options(**{option: value})
 
 
 class TestStatus:
-    def test_every_change_is_told_once(self, stream):
+    def test_every_status_change_is_told_once(self, stream):
         stream.statuses.clear()
         stream.added(1)
         stream.take_all()
@@ -146,7 +150,7 @@ class TestStatus:
         assert stream.state.open()
         assert stream.state.status == Open(resumed=True)
 
-    def test_bytes_short_of_a_frame_do_not_open(self):
+    def test_partial_frame_does_not_open_the_stream(self):
         stream = Stream()
         stream.state.feed(b"retry: 10\nevent: stream-open\ndata")
 
@@ -171,7 +175,7 @@ class TestResponse:
         assert stream.state.status == Closed("ended")
 
     @pytest.mark.parametrize("status_code", [408, 425, 429, 500, 502, 503, 504, 599])
-    def test_status_that_may_pass_is_waited_out(self, stream, status_code):
+    def test_transient_status_is_waited_out(self, stream, status_code):
         stream.state.begin()
 
         assert not stream.state.respond(URL, status_code, {})
@@ -184,7 +188,7 @@ class TestResponse:
         assert stream.state.status == Waiting(15.0, "http")
 
     @pytest.mark.parametrize("status_code", [400, 404, 409, 410, 422, 201, 202, 206])
-    def test_status_that_stays_is_an_error(self, stream, status_code):
+    def test_permanent_status_is_an_error(self, stream, status_code):
         stream.state.begin()
 
         with pytest.raises(StreamRefusedError, match=f"{status_code}.*check the URL") as raised:
@@ -192,14 +196,14 @@ class TestResponse:
         assert raised.value.status_code == status_code
         assert stream.state.status == Closed("refused")
 
-    def test_redirection_that_was_not_followed_says_how_to(self, stream):
+    def test_error_of_a_redirect_says_how_to_follow_it(self, stream):
         stream.state.begin()
 
         with pytest.raises(StreamRefusedError, match="follow_redirects=True"):
             stream.state.respond(URL, 307, {})
 
     @pytest.mark.parametrize("status_code", [401, 403])
-    def test_unauthorized_is_an_error_of_its_own(self, stream, status_code):
+    def test_unauthorized_has_an_error_of_its_own(self, stream, status_code):
         stream.state.begin()
 
         with pytest.raises(UnauthorizedError, match="credentials"):
@@ -240,19 +244,19 @@ class TestBackoff:
     def test_delay_doubles_with_each_failure(self, stream):
         assert self.delays(stream, 7) == [1, 2, 4, 8, 16, 30, 30]
 
-    def test_response_alone_does_not_reset_it(self, stream):
+    def test_response_alone_does_not_reset_the_backoff(self, stream):
         self.delays(stream, 3)
         stream.attempt()
 
         assert self.delays(stream, 1) == [8]
 
-    def test_stream_open_resets_it(self, stream):
+    def test_stream_open_resets_the_backoff(self, stream):
         self.delays(stream, 3)
         stream.attempt(resumed=True)
 
         assert self.delays(stream, 1) == [1]
 
-    def test_event_resets_it(self, stream):
+    def test_event_resets_the_backoff(self, stream):
         self.delays(stream, 3)
         stream.attempt()
         stream.added(1)
@@ -260,7 +264,7 @@ class TestBackoff:
 
         assert self.delays(stream, 1) == [1]
 
-    def test_retry_of_the_server_counts_from_the_next_wait(self, stream):
+    def test_server_retry_counts_from_the_next_wait(self, stream):
         stream.send("retry: 3000")
         stream.take_all()
 
@@ -268,32 +272,32 @@ class TestBackoff:
 
 
 class TestStall:
-    def test_limit_is_45_seconds_until_the_ping_interval_is_known(self):
+    def test_stall_limit_is_45_seconds_until_the_ping_interval_is_known(self):
         assert Stream().state.stall_after == 45
 
-    def test_limit_is_three_pings(self, stream):
+    def test_stall_limit_is_three_pings(self, stream):
         stream.attempt(resumed=True, ping="2.5")
 
         assert stream.state.stall_after == 7.5
 
-    def test_no_pings_is_no_limit(self, stream):
+    def test_stall_limit_is_none_without_pings(self, stream):
         stream.attempt(resumed=True, ping="null")
 
         assert stream.state.stall_after is None
 
     @pytest.mark.parametrize("ping", ["0", "-1", '"x"'])
-    def test_interval_that_makes_no_sense_changes_nothing(self, stream, ping):
+    def test_stall_limit_ignores_an_absurd_interval(self, stream, ping):
         stream.attempt(resumed=True, ping=ping)
 
         assert stream.state.stall_after == 45
 
-    def test_limit_that_no_wait_can_last_is_none(self, stream):
+    def test_stall_limit_beyond_any_timer_is_none(self, stream):
         stream.attempt(resumed=True, ping="1e300")
 
         assert stream.state.stall_after is None
         assert Stream(stall_timeout=math.inf).state.stall_after is None
 
-    def test_next_attempt_begins_without_a_known_interval(self, stream):
+    def test_stall_limit_of_the_next_attempt_is_the_default(self, stream):
         stream.attempt(resumed=True, ping="0.1")
         stream.state.lose("stall")
         stream.state.begin()
@@ -304,7 +308,7 @@ class TestStall:
 class TestReset:
     @pytest.fixture
     def stream(self, stream):
-        """One that has told something, so that there is something to miss."""
+        """A stream that has sent an event, so that there is something to miss."""
         stream.added(0)
         assert stream.take_all() == [Added(count=0)]
         return stream
@@ -320,7 +324,7 @@ class TestReset:
         assert (raised.value.reason, raised.value.last_event_id) == ("slow", "b.5")
         assert stream.take_all() == [Added(count=6)]
 
-    def test_stream_that_did_not_resume_is_one_reset_with_the_servers_reason(self, stream):
+    def test_unresumed_stream_is_one_reset_with_the_servers_reason(self, stream):
         stream.state.lose("network")
         stream.attempt(resumed=False, event_id="b.0")
         stream.send('event: stream-reset\nid: b.0\ndata: {"reason":"epoch"}')
@@ -329,7 +333,7 @@ class TestReset:
             stream.state.take()
         assert stream.take_all() == []
 
-    def test_stream_that_did_not_resume_and_gave_no_reason_is_a_reset(self, stream):
+    def test_unresumed_stream_without_a_reason_is_a_reset(self, stream):
         stream.state.lose("network")
         stream.attempt(resumed=False, event_id="b.0")
         stream.added(1, "b.1")
@@ -339,7 +343,7 @@ class TestReset:
         assert raised.value.last_event_id == "b.0"
         assert stream.take_all() == [Added(count=1)]
 
-    def test_reason_that_comes_late_is_no_second_reset(self, stream):
+    def test_late_reason_is_not_a_second_reset(self, stream):
         stream.state.lose("network")
         stream.attempt(resumed=False, event_id="b.0")
         with pytest.raises(StreamResetError, match="unresumed"):
@@ -360,20 +364,20 @@ class TestReset:
         with pytest.raises(StreamResetError, match="slow"):
             stream.state.take()
 
-    def test_stored_id_that_is_not_honoured_is_a_reset(self):
+    def test_unhonoured_stored_id_is_a_reset(self):
         stream = Stream("old.1")
         stream.attempt(resumed=False)
 
         with pytest.raises(StreamResetError):
             stream.state.take()
 
-    def test_first_stream_that_did_not_resume_is_none(self):
+    def test_first_stream_is_not_a_reset(self):
         stream = Stream()
         stream.attempt(resumed=False)
 
         assert stream.take_all() == []
 
-    def test_reset_after_a_ping_is_a_second_one(self, stream):
+    def test_reset_after_a_ping_is_a_second_reset(self, stream):
         stream.state.lose("network")
         stream.attempt(resumed=False, event_id="b.0")
         with pytest.raises(StreamResetError, match="unresumed"):
@@ -385,7 +389,7 @@ class TestReset:
         with pytest.raises(StreamResetError, match="slow"):
             stream.state.take()
 
-    def test_reset_without_stream_open_is_one(self, stream):
+    def test_reset_without_stream_open_is_raised(self, stream):
         stream.state.lose("network")
         stream.attempt()
         stream.send('event: stream-reset\nid: b.0\ndata: {"reason":"trimmed"}')
@@ -406,7 +410,7 @@ class TestReset:
 
 
 class TestLostInitialEvent:
-    """A stream that ends before its initial event: what the next one brings covers all."""
+    """A stream ends before its initial event; the initial event of the next one covers all."""
 
     def lose(self, stream, event_id):
         """Lose a stream, and begin another that does not resume."""
@@ -414,7 +418,7 @@ class TestLostInitialEvent:
         stream.state.lose("network")
         stream.attempt(resumed=False, event_id=event_id)
 
-    def test_is_no_reset_however_often(self):
+    def test_lost_initial_event_is_not_a_reset_however_often(self):
         stream = Stream()
         stream.attempt(resumed=False, event_id="a.0~")
         self.lose(stream, "a.3~")
@@ -425,7 +429,7 @@ class TestLostInitialEvent:
         assert stream.sent["Last-Event-ID"] == "a.3~"
 
     @pytest.mark.parametrize("is_in_mid_stream", [True, False])
-    def test_is_no_second_reset(self, stream, is_in_mid_stream):
+    def test_lost_initial_event_is_not_a_second_reset(self, stream, is_in_mid_stream):
         stream.added(1)
         assert stream.take_all() == [Added(count=1)]
         if not is_in_mid_stream:
@@ -438,7 +442,7 @@ class TestLostInitialEvent:
         stream.added(2, "b.2")
         assert stream.take_all() == [Added(count=2)]
 
-    def test_is_a_reset_once_a_part_has_come(self):
+    def test_partly_received_initial_event_is_a_reset(self):
         stream = Stream()
         stream.attempt(resumed=False, event_id="a.0~")
         stream.added(1, "a.0~")
@@ -448,14 +452,14 @@ class TestLostInitialEvent:
         with pytest.raises(StreamResetError, match="unresumed"):
             stream.state.take()
 
-    def test_ping_shows_that_there_is_none(self, stream):
+    def test_ping_shows_that_no_initial_event_is_due(self, stream):
         stream.send(":")
         self.lose(stream, "b.0")
 
         with pytest.raises(StreamResetError, match="unresumed"):
             stream.state.take()
 
-    def test_resumed_stream_has_none(self):
+    def test_resumed_stream_awaits_no_initial_event(self):
         stream = Stream("a.0")
         stream.attempt(resumed=True)
         self.lose(stream, "b.0")
@@ -463,7 +467,7 @@ class TestLostInitialEvent:
         with pytest.raises(StreamResetError, match="unresumed"):
             stream.state.take()
 
-    def test_reason_of_the_server_counts(self, stream):
+    def test_server_reset_counts_after_a_lost_initial_event(self, stream):
         self.lose(stream, "b.0~")
         stream.send('event: stream-reset\nid: b.0~\ndata: {"reason":"epoch"}')
 
@@ -484,7 +488,7 @@ class TestOversizeEvent:
             stream.attempt(resumed=False, event_id="b.0")
         return stream
 
-    def test_is_one_reset_and_the_next_attempt_resumes_after_it(self):
+    def test_oversize_event_is_one_reset_and_the_next_attempt_resumes_after_it(self):
         stream = self.opened(resumed=True)
         stream.send(self.large)
         stream.added(3)
@@ -499,7 +503,7 @@ class TestOversizeEvent:
         stream.attempt()
         assert stream.sent["Last-Event-ID"] == "a.3"
 
-    def test_that_never_ends_is_told_and_not_asked_for_again(self):
+    def test_endless_event_is_told_and_not_requested_again(self):
         stream = self.opened(resumed=True)
         stream.state.feed(self.large.encode())
 
@@ -509,7 +513,7 @@ class TestOversizeEvent:
         stream.attempt()
         assert stream.sent["Last-Event-ID"] == "a.2"
 
-    def test_covers_a_reset_that_was_not_told_yet(self):
+    def test_oversize_event_covers_an_untold_reset(self):
         stream = self.opened(resumed=False)
         stream.send(self.large)
 
@@ -517,7 +521,7 @@ class TestOversizeEvent:
             stream.state.take()
         assert stream.take_all() == []
 
-    def test_is_told_where_it_is_the_first(self):
+    def test_oversize_first_event_is_told(self):
         stream = Stream(max_event_bytes=2000)
         stream.send(self.large)
 
@@ -527,26 +531,26 @@ class TestOversizeEvent:
 
 
 class TestClose:
-    def test_server_that_wants_no_one_back_ends_the_connection(self, stream):
+    def test_close_without_reconnect_ends_the_connection(self, stream):
         stream.added(1)
         stream.send('event: stream-close\ndata: {"reason":"revoked","reconnect":false}')
 
         assert stream.take_all() == [Added(count=1)]
         assert stream.state.status == Closed("revoked")
 
-    def test_server_that_shuts_down_is_come_back_to_after_its_retry(self, stream):
+    def test_reconnect_after_a_shutdown_honours_server_retry(self, stream):
         stream.send('event: stream-close\nretry: 700\ndata: {"reason":"shutdown","reconnect":true}')
 
         assert stream.take_all() == []
         assert stream.state.status == Waiting(0.7, "close")
 
-    def test_close_of_unknown_content_is_no_reason_to_stop(self, stream):
+    def test_unreadable_close_leads_to_another_attempt(self, stream):
         stream.send("event: stream-close\ndata: ?")
 
         assert stream.take_all() == []
         assert stream.state.status == Waiting(1.0, "close")
 
-    def test_control_frame_of_a_newer_version_is_passed_over(self, stream):
+    def test_unknown_control_frame_is_ignored(self, stream):
         stream.send('event: stream-news\ndata: {"x":1}')
         stream.added(1)
 
@@ -571,7 +575,7 @@ class TestPolicy:
         assert "'renamed' is not an event of this union (added, removed)" in caplog.text
         assert stream.state.last_event_id == "a.1"
 
-    def test_unknown_event_is_skipped_where_its_name_has_an_alias(self):
+    def test_unknown_event_is_skipped_with_an_aliased_discriminator(self):
         class Camel(BaseModel):
             model_config = ConfigDict(alias_generator=to_camel)
             event_type: Literal["camel"] = "camel"

@@ -1,4 +1,4 @@
-"""What only the blocking connection has: a thread that ends reads that take too long."""
+"""The blocking connection alone: a thread ends reads that take too long."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_thread_ends_with_the_connection(scripted):
     assert await asyncio.to_thread(use, server.url) == set()
 
 
-async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted):
+async def test_slow_reader_is_not_a_stall(scripted):
     async def script(talk):
         await talk.open(ping=0.5)
         for number in range(1, 4):
@@ -50,7 +50,7 @@ async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted):
         statuses: list[Status] = []
         with connect_sync(url, Number, on_status=statuses.append) as events:
             numbers = [next(events).number]
-            # longer than the limit, between two reads
+            # pause between two reads for longer than the limit
             threading.Event().wait(1.8)
             numbers += [next(events).number for _ in range(3)]
         return numbers, [type(status).__name__ for status in statuses]
@@ -63,7 +63,7 @@ async def test_slow_reader_is_not_taken_for_a_stalled_socket(scripted):
 
 
 class LateStream(httpx.SyncByteStream):
-    """A body with a chunk that comes just when its connection is cut."""
+    """A body with a chunk that arrives just as its connection is cut."""
 
     def __init__(self) -> None:
         self._is_cut = threading.Event()
@@ -75,7 +75,7 @@ class LateStream(httpx.SyncByteStream):
         )
 
     def get_extra_info(self, _name: str) -> None:
-        """What is asked for the socket that is to be cut."""
+        """Return no socket; the watchdog asks for it when it cuts the connection."""
         self._is_cut.set()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -84,7 +84,7 @@ class LateStream(httpx.SyncByteStream):
         yield b'data: {"type":"number","number":1}\n\n'
 
 
-def test_chunk_that_comes_as_the_connection_is_cut_is_read_and_the_reason_kept():
+def test_chunk_that_arrives_during_a_cut_is_read_and_the_reason_kept():
     waits: list[str] = []
 
     def note(status: Status) -> None:

@@ -52,19 +52,19 @@ def encoder():
 
 
 class TestEncode:
-    def test_event_is_one_line_of_compact_json_with_its_name(self, encoder):
+    def test_encode_returns_the_name_and_one_line_of_compact_json(self, encoder):
         name, data = encoder.encode(Added(text="hi", number=1.5))
 
         assert name == "added"
         assert data == b'{"type":"added","text":"hi","number":1.5,"extra":null}'
 
-    def test_mapping_is_validated_into_a_model(self, encoder):
+    def test_encode_validates_a_mapping_into_a_model(self, encoder):
         assert encoder.encode({"type": "removed", "at": 3}) == (
             "removed",
             b'{"type":"removed","at":3}',
         )
 
-    def test_aliases_are_written(self):
+    def test_encode_writes_aliases(self):
         class Camel(BaseModel):
             model_config = ConfigDict(
                 alias_generator=alias_generators.to_camel, populate_by_name=True
@@ -77,7 +77,7 @@ class TestEncode:
         assert (name, data) == ("camel", b'{"eventType":"camel","commentCount":1}')
         assert decode(EventUnion(Camel), data) == Camel(comment_count=1)
 
-    def test_discriminator_may_be_declared_by_its_alias(self):
+    def test_encode_finds_a_discriminator_with_an_alias(self):
         class A(BaseModel):
             type_: Literal["a"] = Field("a", alias="type")
 
@@ -88,7 +88,7 @@ class TestEncode:
 
         assert encoder.encode({"type": "b"}) == ("b", b'{"type":"b"}')
 
-    def test_root_model_instance_is_published_as_its_root(self):
+    def test_encode_unwraps_a_root_model(self):
         class DiscussionEvent(RootModel[Event]):
             pass
 
@@ -96,7 +96,7 @@ class TestEncode:
 
         assert encoder.encode(DiscussionEvent(Removed(at=1))) == encoder.encode(Removed(at=1))
 
-    def test_name_is_put_on_the_wire_where_wanted(self):
+    def test_body_names_the_event_only_on_request(self):
         data = b'{"type":"removed","at":0}'
 
         assert encoder_of(Event).body(Removed()) == b"data: " + data + b"\n\n"
@@ -108,14 +108,14 @@ class TestEncode:
         "text",
         ["\u2028\u2029\x85\x0b\x0c\ufeff", "a\rb\nc\r\nd", "\0\x1f", "\U0001f4a9", "data: x\n\n:"],
     )
-    def test_text_survives_on_one_line(self, encoder, text):
+    def test_encode_keeps_any_text_on_one_line(self, encoder, text):
         _, data = encoder.encode(Added(text=text))
 
         assert json.loads(data)["text"] == text
         assert not {b"\r", b"\n", b"\0"} & {data[at : at + 1] for at in range(len(data))}
 
     @given(st.text(st.characters(exclude_categories=["Cs"])), st.floats(allow_nan=False))
-    def test_every_event_survives_a_round_trip(self, text, number):
+    def test_decode_returns_the_event_encoded(self, text, number):
         encoder = encoder_of(Event, max_event_bytes=100_000)
         event = Added(text=text, number=number if abs(number) != float("inf") else None)
 
@@ -123,7 +123,7 @@ class TestEncode:
 
 
 class TestRefusal:
-    def test_other_model_is_refused_naming_the_union(self, encoder):
+    def test_encode_refuses_other_models_and_names_the_union(self, encoder):
         class Other(BaseModel):
             type: Literal["added"] = "added"
 
@@ -132,7 +132,7 @@ class TestRefusal:
         ):
             encoder.encode(Other())
 
-    def test_subclass_is_refused(self, encoder):
+    def test_encode_refuses_subclasses(self, encoder):
         class Sub(Added):
             more: str = "not in the documentation"
 
@@ -140,25 +140,25 @@ class TestRefusal:
             encoder.encode(Sub())
 
     @pytest.mark.parametrize("event", [None, "added", 1, b"{}", ["added"], object(), Added])
-    def test_what_is_neither_model_nor_mapping_is_refused(self, encoder, event):
+    def test_encode_refuses_other_objects(self, encoder, event):
         with pytest.raises(InvalidEventError, match="is not an event of this channel"):
             encoder.encode(event)
 
     @pytest.mark.parametrize(
         "event", [{}, {"type": "other"}, {"at": 1}, {"type": "removed", "at": "x"}, {"type": None}]
     )
-    def test_mapping_that_does_not_validate_is_refused(self, encoder, event):
+    def test_encode_refuses_invalid_mappings(self, encoder, event):
         with pytest.raises(InvalidEventError):
             encoder.encode(event)
 
-    def test_model_mutated_into_a_valid_one_is_encoded_as_it_is_now(self, encoder):
+    def test_encode_writes_the_current_values_of_a_model(self, encoder):
         event = Removed()
         event.at = 5
 
         assert encoder.encode(event)[1] == b'{"type":"removed","at":5}'
 
     @pytest.mark.parametrize("value", [object(), "x", [1]])
-    def test_model_mutated_into_an_invalid_one_is_refused(self, encoder, value):
+    def test_encode_refuses_models_mutated_into_invalid_ones(self, encoder, value):
         event = Removed()
         event.at = value
 
@@ -166,7 +166,7 @@ class TestRefusal:
             encoder.encode(event)
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-    def test_number_that_json_cannot_carry_is_refused_with_its_path(self, encoder, number):
+    def test_encode_refuses_non_finite_numbers_with_their_path(self, encoder, number):
         with pytest.raises(InvalidEventError, match=r"Added\.number is not a finite number"):
             encoder.encode(Added(number=number))
 
@@ -181,11 +181,11 @@ class TestRefusal:
             (Added(number=float("nan")), r"\.extra\.number"),
         ],
     )
-    def test_nested_number_that_json_cannot_carry_is_refused(self, encoder, extra, path):
+    def test_encode_refuses_nested_non_finite_numbers(self, encoder, extra, path):
         with pytest.raises(InvalidEventError, match=f"Added{path} is not a finite number"):
             encoder.encode(Added(extra=extra))
 
-    def test_number_of_a_dataclass_or_computed_field_is_refused(self):
+    def test_encode_refuses_non_finite_numbers_of_dataclasses_and_computed_fields(self):
         @dataclass
         class Point:
             x: float
@@ -206,23 +206,23 @@ class TestRefusal:
         with pytest.raises(InvalidEventError, match=r"Drawn\.double is not a finite number"):
             encoder.encode(Drawn(point=Point(1e200)))
 
-    def test_null_and_the_text_nan_are_fine(self, encoder):
+    def test_encode_accepts_null_and_the_text_nan(self, encoder):
         encoder.encode(Added(text="NaN null Infinity", extra=[None, "NaN"]))
 
     @pytest.mark.parametrize(
         "event",
         [Added(text="\ud800"), Added(extra={"\udfff": 1}), {"type": "added", "text": "\ud800"}],
     )
-    def test_lone_surrogates_are_refused(self, encoder, event):
+    def test_encode_refuses_lone_surrogates(self, encoder, event):
         with pytest.raises(InvalidEventError):
             encoder.encode(event)
 
     @pytest.mark.parametrize("extra", [object(), b"\xff", lambda: None])
-    def test_what_json_cannot_carry_is_refused(self, encoder, extra):
+    def test_encode_refuses_values_without_a_json_form(self, encoder, extra):
         with pytest.raises(InvalidEventError, match="Added cannot be encoded"):
             encoder.encode(Added(extra=extra))
 
-    def test_event_that_is_written_without_its_name_is_refused(self):
+    def test_encode_refuses_json_that_lacks_the_name(self):
         class Bare(BaseModel):
             type: Literal["bare"] = "bare"
             inner: dict[str, str] = {"type": "other"}
@@ -234,14 +234,14 @@ class TestRefusal:
         with pytest.raises(InvalidEventError, match=r'Bare .* its JSON lacks "type":"bare"'):
             encoder_of(Bare).encode(Bare())
 
-    def test_recursive_value_is_refused(self, encoder):
+    def test_encode_refuses_recursive_values(self, encoder):
         loop: list[Any] = []
         loop.append(loop)
 
         with pytest.raises(InvalidEventError, match="Added cannot be encoded"):
             encoder.encode(Added.model_construct(type="added", text="", number=None, extra=loop))
 
-    def test_size_is_bounded_to_the_byte(self):
+    def test_encode_bounds_the_size_to_the_byte(self):
         encoder = encoder_of(Event, max_event_bytes=100)
         room = 100 - len(encoder.encode(Added())[1])
 
@@ -249,11 +249,11 @@ class TestRefusal:
         with pytest.raises(EventTooLargeError, match="Added is 101 bytes long, max_event_bytes is"):
             encoder.encode(Added(text="x" * (room + 1)))
 
-    def test_bytes_of_another_version_are_refused(self):
+    def test_decode_refuses_bytes_of_another_version(self):
         with pytest.raises(InvalidEventError):
             decode(EventUnion(Event), b'{"type":"renamed"}')
 
-    def test_event_that_refuses_its_own_json_cannot_be_read_back(self):
+    def test_decode_refuses_json_that_its_own_model_refuses(self):
         class Computed(BaseModel):
             model_config = ConfigDict(extra="forbid")
             type: Literal["computed"] = "computed"
@@ -273,7 +273,7 @@ class TestRefusal:
             with pytest.raises(InvalidEventError):
                 decode(union, data)
 
-    def test_dates_and_decimals_are_written_as_pydantic_writes_them(self, encoder):
+    def test_encode_writes_dates_and_decimals_as_pydantic_does(self, encoder):
         moment = datetime(2024, 1, 1, tzinfo=UTC)
 
         _, data = encoder.encode(Added(extra=[moment, Decimal("1.5")]))

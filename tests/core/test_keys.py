@@ -67,7 +67,7 @@ def test_two_triples_never_share_a_key(first, second):
     ("resource_id", "expected"),
     [(42, "note:42:events"), (UUID(int=1), f"note:{UUID(int=1)}:events")],
 )
-def test_ids_that_are_no_text_are_written_as_text(resource_id, expected):
+def test_key_writes_other_ids_as_text(resource_id, expected):
     assert KeySpace("note", "events").key(resource_id) == expected
 
 
@@ -80,7 +80,7 @@ def test_ids_that_are_no_text_are_written_as_text(resource_id, expected):
         ("\ud800", "lone surrogate"),
     ],
 )
-def test_id_that_cannot_name_a_channel_is_refused(resource_id, message):
+def test_key_refuses_ids_that_cannot_name_a_channel(resource_id, message):
     with pytest.raises(InvalidResourceIdError, match=message):
         KeySpace("note", "events").key(resource_id)
 
@@ -89,17 +89,17 @@ def test_id_that_cannot_name_a_channel_is_refused(resource_id, message):
     ("prefix", "suffix", "message"),
     [("", "x", "key_prefix is empty"), ("x", "", "key_suffix is empty"), ("\ud800", "x", "prefix")],
 )
-def test_key_part_that_cannot_work_is_refused(prefix, suffix, message):
+def test_key_space_refuses_unusable_parts(prefix, suffix, message):
     with pytest.raises(ConfigurationError, match=message):
         KeySpace(prefix, suffix)
 
 
-def test_name_covers_exactly_the_keys():
+def test_key_space_name_covers_exactly_its_keys():
     assert KeySpace("a:b", "c").name == "a%3Ab:*:c"
 
 
-# their texts would be ids of their own, whose events no stream of the resource hears
+# as text they would be other ids, whose events no stream of the resource would get
 @pytest.mark.parametrize("resource_id", [None, 1.0, b"1", ("a", "b"), object()])
-def test_what_is_no_id_is_refused(resource_id):
+def test_key_refuses_other_types(resource_id):
     with pytest.raises(InvalidResourceIdError, match="is not a resource id; pass the str, int or"):
         KeySpace("note", "events").key(resource_id)

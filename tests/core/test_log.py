@@ -1,4 +1,4 @@
-"""A bounded tail of events, and what can be said of a position in it."""
+"""The log bounds what it keeps, and says whether a reader can go on."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ class TestAppend:
 
         assert log.piece(0).parts == (f"id: {position.event_id}\ndata: x\n\n".encode(),)
 
-    def test_count_is_bounded(self):
+    def test_log_bounds_its_entries(self):
         log = make_log(size=3)
         fill(log, 5)
 
         assert offsets(log) == [3, 4, 5]
         assert log.floor.offset == 2
 
-    def test_bytes_are_bounded_and_counted(self):
+    def test_log_bounds_and_counts_its_bytes(self):
         log = make_log(max_bytes=200)
         fill(log, 50)
 
         assert log.nbytes == sum(len(entry.frame) for entry in log.entries)
         assert 0 < log.nbytes <= 200
 
-    def test_newest_entry_stays_however_large(self):
+    def test_log_keeps_the_newest_entry_however_large(self):
         log = make_log(max_bytes=10)
         fill(log, 2)
 
         assert offsets(log) == [2]
 
-    def test_age_is_bounded(self):
+    def test_log_expires_old_entries(self):
         log = make_log(ttl=10)
         fill(log, 2, now=0)
         fill(log, 1, now=9.9)
@@ -75,7 +75,7 @@ class TestAppend:
 
         assert offsets(log) == [3]
 
-    def test_position_outlives_the_entries(self):
+    def test_log_position_outlives_the_entries(self):
         log = make_log(ttl=10)
         *_, last = fill(log, 2, now=0)
         log.expire(100)
@@ -109,7 +109,7 @@ class TestGap:
 
         assert log.gap(start) == "trimmed"
 
-    def test_reason_is_what_dropped_the_last_entry(self):
+    def test_gap_reason_is_what_dropped_the_last_entry(self):
         log = make_log(size=2, ttl=10)
         first, *_ = fill(log, 4, now=0)
         assert log.gap(first) == "trimmed"
@@ -119,20 +119,20 @@ class TestGap:
         assert log.gap(first) == "expired"
 
     @pytest.mark.parametrize("offset", [0, 1, 2])
-    def test_other_epoch_is_a_gap_whatever_the_offset(self, offset):
+    def test_other_epoch_is_a_gap_at_any_offset(self, offset):
         log = make_log()
         [position] = fill(log, 1)
 
         assert log.gap(position._replace(epoch="other", offset=offset)) == "epoch"
 
-    def test_future_is_a_gap(self):
+    def test_offset_above_the_top_is_a_gap(self):
         log = make_log()
         [position] = fill(log, 1)
 
         assert log.gap(position._replace(offset=2)) == "ahead"
 
     @pytest.mark.parametrize("offset", [0, 1, 2, 3])
-    def test_other_nonce_is_a_gap_wherever_it_is(self, offset):
+    def test_other_nonce_is_a_gap_at_any_offset(self, offset):
         log = make_log()
         positions = [log.top, *fill(log, 3)]
         assert log.gap(positions[offset]) is None
@@ -147,7 +147,7 @@ class TestGap:
         assert log.gap(positions[2]._replace(nonce="other")) == "epoch"
 
     @pytest.mark.parametrize("reason", ["trimmed", "expired"])
-    def test_reason_before_the_first_entry_is_what_the_log_was_restarted_with(self, reason):
+    def test_gap_reason_before_the_first_entry_is_that_of_the_restart(self, reason):
         earlier, start = Position("epoch", 3, "m"), Position("epoch", 7, "n")
         log = make_log()
         log.restart(start, before=reason)
@@ -192,14 +192,14 @@ class TestGap:
 
 
 class TestPiece:
-    def test_readers_at_one_offset_share_one_object(self):
+    def test_piece_is_one_object_for_all_readers_at_an_offset(self):
         log = make_log()
         fill(log, 5)
 
         assert log.piece(2) is log.piece(2)
         assert log.piece(2) == ((b"".join(entry.frame for entry in log.entries[2:]),), 5)
 
-    def test_shared_object_is_renewed_by_the_next_append(self):
+    def test_piece_is_renewed_by_the_next_append(self):
         log = make_log()
         fill(log, 2)
         [before] = log.piece(0).parts
@@ -209,7 +209,7 @@ class TestPiece:
         assert after.startswith(before)
         assert after != before
 
-    def test_of_many_offsets_the_one_asked_for_first_is_given_up(self):
+    def test_piece_cache_drops_the_oldest_request(self):
         log = make_log()
         fill(log, 100)
         first, second, *_ = [log.piece(offset) for offset in range(9)]
@@ -218,7 +218,7 @@ class TestPiece:
         assert log.piece(0) is not first
 
     @given(st.lists(st.integers(0, 3 * PIECE), min_size=1, max_size=12))
-    def test_parts_of_the_pieces_are_the_entries_in_order(self, lengths):
+    def test_pieces_hold_the_entries_in_order(self, lengths):
         log = make_log()
         for length in lengths:
             log.append(b"x" * length, "nonce", 0)
@@ -258,7 +258,7 @@ class TestFloorAfter:
         st.integers(1, 12),
         st.integers(1, 600),
     )
-    def test_tells_the_floor_that_an_append_brings(self, lengths, length, size, max_bytes):
+    def test_floor_after_predicts_the_floor(self, lengths, length, size, max_bytes):
         log = make_log(size=size, max_bytes=max_bytes)
         for number in lengths:
             log.append(b"x" * number, "nonce", 0)

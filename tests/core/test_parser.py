@@ -63,20 +63,20 @@ def check(vector, chunks):
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 class TestVectors:
-    def test_is_read_in_one_piece(self, vector):
+    def test_vector_is_read_in_one_piece(self, vector):
         check(vector, [bytes_of(vector)])
 
-    def test_is_read_byte_by_byte(self, vector):
+    def test_vector_is_read_byte_by_byte(self, vector):
         check(vector, split(bytes_of(vector), lambda: 1))
 
-    def test_is_read_however_it_is_split(self, vector):
+    def test_vector_is_read_however_it_is_split(self, vector):
         draw = random.Random(vector["name"])
         for _ in range(50):
             check(vector, split(bytes_of(vector), lambda: draw.randrange(12)))
 
 
 def test_vectors_cover_every_format_file_of_the_web_platform_tests():
-    """All of upstream's `eventsource/format-*` but those about content types, and two more."""
+    """Upstream's `eventsource/format-*` except those about content types, and two of our own."""
     files = {vector["name"].split(",")[0] for vector in VECTORS if vector["origin"] == "wpt"}
 
     assert files == {
@@ -105,10 +105,10 @@ def test_vectors_cover_every_format_file_of_the_web_platform_tests():
 
 
 class TestFrames:
-    def test_event_at_a_lone_cr_does_not_wait_for_what_may_follow(self):
+    def test_lone_cr_ends_an_event_at_once(self):
         assert parse([b"data:x\r\r"]) == [EventFrame("message", "x", "")]
 
-    def test_lf_of_a_split_crlf_ends_no_second_line(self):
+    def test_split_crlf_ends_one_line(self):
         assert parse([b"data:x\r", b"\n", b"\r", b"", b"\ndata:y\r\n\r", b"\n"]) == [
             EventFrame("message", "x", ""),
             EventFrame("message", "y", ""),
@@ -122,11 +122,11 @@ class TestFrames:
     def test_id_of_an_earlier_body_stays_in_force(self):
         assert Parser("a").feed(b"data:x\n\n") == [EventFrame("message", "x", "a")]
 
-    def test_unfinished_event_is_none(self):
+    def test_unfinished_event_is_dropped(self):
         assert parse([b"data:x\n\nid:b\ndata:cut"]) == [EventFrame("message", "x", "")]
 
     @pytest.mark.parametrize("value", ["٣", "²", "+1", "1" * 5000, "0x1"])
-    def test_retry_is_ascii_digits_of_a_sane_number(self, value):
+    def test_retry_takes_ascii_digits_of_a_sane_number(self, value):
         assert parse([f"retry: {value}\n\n".encode()]) == []
 
     def test_byte_order_mark_split_over_chunks_is_dropped_once(self):
@@ -144,7 +144,7 @@ class TestLimits:
     after = b"id: b\ndata: y\n\n"
     next_event = EventFrame("message", "y", "b")
 
-    def test_event_of_the_limit_is_read_with_its_other_fields(self):
+    def test_event_at_the_limit_is_read_with_its_other_fields(self):
         data = "x" * 2000
 
         assert limited(f"id: {'a' * 512}\nevent: e\ndata: {data}\n\n".encode()) == [
@@ -162,20 +162,20 @@ class TestLimits:
         ],
         ids=["line", "lines", "empty lines", "name", "unknown field"],
     )
-    def test_larger_event_is_skipped_and_what_follows_is_read(self, large):
+    def test_larger_event_is_skipped_and_the_next_is_read(self, large):
         body = b"id: a\n" + large + b"\ndata: the rest\n\n" + self.after
 
         assert limited(body) == [OversizeFrame("a"), self.next_event]
 
-    def test_skipping_shows_before_the_event_ends(self):
+    def test_oversize_is_reported_before_the_event_ends(self):
         assert limited(b"id: a\ndata: ", *[b"x" * 1000] * 9) == [OversizeFrame("a")]
 
-    def test_id_after_what_was_skipped_is_taken(self):
+    def test_id_after_a_skipped_event_is_taken(self):
         body = b"data: " + b"x" * 4000 + b"\nid: a\n\n" + self.after
 
         assert limited(body) == [OversizeFrame(""), IdFrame("a"), self.next_event]
 
-    def test_long_comment_is_no_part_of_an_event(self):
+    def test_long_comment_does_not_count_towards_an_event(self):
         body = b"id: b\ndata: y\n:" + b"x" * 4000 + b"\n\n"
 
         assert limited(body) == [self.next_event]
@@ -194,7 +194,7 @@ class TestLimits:
 
         assert peak < 4_000_000
 
-    def test_memory_of_an_event_is_that_of_its_bytes(self):
+    def test_event_takes_the_memory_of_its_bytes(self):
         parser = Parser(max_event_bytes=300_000)
         chunk = b"data:xy\n" * 1000
         tracemalloc.start()
@@ -216,7 +216,7 @@ class TestLimits:
         assert parse([body]) == [IdFrame("a"), EventFrame("message", "x", "a")]
 
 
-# every byte that has a meaning, and some that have none
+# every byte with a meaning, and some without
 fragments = st.lists(
     st.sampled_from([b"data", b"id", b"event", b"retry", b":", b" ", b"\r", b"\n", b"\0", b"7"])
     | st.binary(max_size=3)
@@ -228,12 +228,12 @@ fragments = st.lists(
 class TestProperties:
     @quickly
     @given(fragments)
-    def test_where_a_body_is_cut_changes_nothing(self, parts):
+    def test_chunk_boundaries_change_nothing(self, parts):
         assert parse(parts) == parse([b"".join(parts)]) == parse(split(b"".join(parts), lambda: 1))
 
     @quickly
     @given(st.lists(st.sampled_from([b"data:x", b"id:a", b":", b"\n", b"x" * 500]), max_size=40))
-    def test_where_a_body_that_is_too_large_is_cut_changes_nothing(self, parts):
+    def test_chunk_boundaries_change_nothing_in_oversize_bodies(self, parts):
         assert limited(*parts) == limited(b"".join(parts))
 
     @quickly
@@ -248,7 +248,7 @@ class TestProperties:
         ),
         st.integers(1, 50),
     )
-    def test_what_the_encoder_writes_is_read_back(self, events, size):
+    def test_parser_reads_back_what_the_encoder_writes(self, events, size):
         body = b"".join(
             wire.frame(event_id, wire.event_body(encoded(content), name)) + wire.PING
             for event_id, name, content in events
@@ -262,7 +262,7 @@ class TestProperties:
 
     @quickly
     @given(st.booleans(), st.none() | st.integers(1, 60), st.integers(0, 10**9))
-    def test_control_frames_are_read_back(self, resumed, ping_interval, retry):
+    def test_parser_reads_back_control_frames(self, resumed, ping_interval, retry):
         opened = wire.StreamOpen(wire.PROTOCOL, resumed, ping_interval, retry)
         reset = wire.StreamReset("slow")
         closed = wire.StreamClose("ended", resumed, retry)

@@ -62,7 +62,7 @@ def test_any_text_is_read_or_unknown(text):
         "e" * 60_000,
     ],
 )
-def test_text_that_was_not_written_here_is_unknown(text):
+def test_foreign_text_is_unknown(text):
     assert parse_event_id(text) is None
 
 

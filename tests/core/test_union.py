@@ -1,4 +1,4 @@
-"""What makes a union of events, and what its declaration is told otherwise."""
+"""Unions of events that work, and what the errors say about those that do not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _in_field(found: Any) -> Any:
 
 
 class TestDefinition:
-    def test_every_name_of_the_union_is_known(self):
+    def test_union_knows_its_members_and_names(self):
         union = union_of(Event)
 
         assert union.members == (Added, Removed)
@@ -44,7 +44,7 @@ class TestDefinition:
         assert union.names == ("added", "removed", "purged")
         assert union.name is None
 
-    def test_union_without_a_declared_discriminator_finds_the_common_literal(self):
+    def test_union_finds_the_common_literal_as_discriminator(self):
         assert union_of(Added | Removed).discriminator == "type"
 
     def test_single_model_is_a_union_of_one(self):
@@ -54,7 +54,7 @@ class TestDefinition:
         assert union_of(NamedEvent).name == "NamedEvent"
         assert union_of(NamedEvent).names == ("added", "removed", "purged")
 
-    def test_alias_inside_an_annotation_is_looked_through(self):
+    def test_union_sees_through_aliases_in_annotations(self):
         assert union_of(Annotated[Bare, Field(discriminator="type")]).names == (
             "added",
             "removed",
@@ -75,7 +75,7 @@ class TestDefinition:
         assert union_of(DiscussionEvent).name == "DiscussionEvent"
         assert union_of(DiscussionEvent).names == ("added", "removed", "purged")
 
-    def test_nested_unions_are_one(self):
+    def test_union_flattens_nested_unions(self):
         class Moved(BaseModel):
             type: Literal["moved"] = "moved"
 
@@ -83,7 +83,7 @@ class TestDefinition:
 
         assert union_of(nested).names == ("added", "removed", "purged", "moved")
 
-    def test_enum_literals_give_names(self):
+    def test_enum_literals_name_events(self):
         class Kind(Enum):
             A = "a"
 
@@ -93,7 +93,7 @@ class TestDefinition:
         assert union_of(A).names == ("a",)
         assert union_of(A).name_of(A()) == "a"
 
-    def test_member_without_the_discriminator_is_told_what_to_write(self):
+    def test_error_says_how_to_add_a_missing_discriminator(self):
         class UserJoined(BaseModel):
             name: str
 
@@ -104,7 +104,7 @@ class TestDefinition:
         ):
             union_of(Annotated[Added | UserJoined, Field(discriminator="type")])
 
-    def test_discriminator_that_is_no_literal_is_told_what_to_write(self):
+    def test_error_says_how_to_make_a_discriminator_literal(self):
         class UserJoined(BaseModel):
             type: str = "user-joined"
 
@@ -115,7 +115,7 @@ class TestDefinition:
         ):
             union_of(Annotated[Added | UserJoined, Field(discriminator="type")])
 
-    def test_union_without_a_common_literal_is_told_how_to_declare_it(self):
+    def test_error_says_how_to_declare_a_union(self):
         class Other(BaseModel):
             kind: Literal["other"] = "other"
 
@@ -126,7 +126,7 @@ class TestDefinition:
         ):
             union_of(Added | Other)
 
-    def test_two_candidates_are_told_apart_by_declaring_one(self):
+    def test_error_lists_the_candidates_for_a_discriminator(self):
         class Two(BaseModel):
             a: Literal["x"] = "x"
             b: Literal["y"] = "y"
@@ -134,7 +134,7 @@ class TestDefinition:
         with pytest.raises(ConfigurationError, match=r"candidates: a, b.*Field\(discriminator="):
             union_of(Two)
 
-    def test_two_members_of_one_name_are_refused(self):
+    def test_union_refuses_two_members_of_one_name(self):
         class Again(BaseModel):
             type: Literal["added"] = "added"
 
@@ -144,21 +144,21 @@ class TestDefinition:
     @pytest.mark.parametrize(
         "name", ["error", "open", "message", "stream-open", "stream-", "", "a\nb", "a\rb", "a\0b"]
     )
-    def test_name_that_the_wire_does_not_allow_is_refused(self, name):
+    def test_union_refuses_names_that_the_wire_does_not_allow(self, name):
         class Bad(BaseModel):
             type: Literal[name] = name  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]
 
         with pytest.raises(ConfigurationError, match=r"Bad cannot be named .*choose another name"):
             union_of(Bad)
 
-    def test_name_that_is_not_written_is_refused(self):
+    def test_union_refuses_an_excluded_discriminator(self):
         class Nameless(BaseModel):
             type: Literal["nameless"] = Field("nameless", exclude=True)
 
         with pytest.raises(ConfigurationError, match=r"Nameless\.type is excluded.*exclude=True"):
             union_of(Nameless)
 
-    def test_name_that_is_no_string_is_refused(self):
+    def test_union_refuses_names_that_are_not_strings(self):
         class Bad(BaseModel):
             type: Literal[1] = 1
 
@@ -168,13 +168,13 @@ class TestDefinition:
             union_of(Bad)
 
     @pytest.mark.parametrize("declare", [lambda found: found, _in_field], ids=["bare", "field"])
-    def test_discriminator_object_is_looked_into(self, declare):
+    def test_union_reads_discriminator_objects(self, declare):
         union = Annotated[Added | Removed, declare(Discriminator("type"))]
 
         assert union_of(union).discriminator == "type"
 
     @pytest.mark.parametrize("declare", [lambda found: found, _in_field], ids=["bare", "field"])
-    def test_callable_discriminator_is_refused(self, declare):
+    def test_union_refuses_callable_discriminators(self, declare):
         tagged = Annotated[
             Annotated[Added, Tag("added")] | Annotated[Removed, Tag("removed")],
             declare(Discriminator(lambda _value: "added")),
@@ -184,11 +184,11 @@ class TestDefinition:
             union_of(tagged)
 
     @pytest.mark.parametrize("event_type", [int, str | None, Added | None, dict[str, int], "Event"])
-    def test_what_is_no_model_is_refused(self, event_type):
+    def test_union_refuses_types_that_are_not_models(self, event_type):
         with pytest.raises(ConfigurationError, match="not a pydantic model; declare `Event ="):
             union_of(event_type)
 
-    def test_discriminator_is_called_what_it_is_in_json(self):
+    def test_discriminator_has_its_name_in_json(self):
         class Camel(BaseModel):
             model_config = ConfigDict(alias_generator=alias_generators.to_camel)
             event_type: Literal["camel"] = "camel"
@@ -202,7 +202,7 @@ class TestDefinition:
         assert union_of(union).discriminator == "eventType"
         assert union_of(Camel | Llama).discriminator == "eventType"
 
-    def test_discriminator_that_pydantic_refuses_is_told_how_to_declare_it(self):
+    def test_error_says_how_to_declare_a_discriminator_that_pydantic_refuses(self):
         class A(BaseModel):
             type_: Literal["a"] = Field("a", alias="type")
 
@@ -214,11 +214,11 @@ class TestDefinition:
 
 
 class TestNameOf:
-    def test_member_of_two_names_is_named_by_its_value(self):
+    def test_name_of_a_member_with_two_names_is_its_value(self):
         assert union_of(Event).name_of(Removed(type="purged")) == "purged"
 
     @pytest.mark.parametrize("name", ["removed", "other", 3, None, "a\nb", ["added"]])
-    def test_model_mutated_into_another_name_is_refused(self, name):
+    def test_name_of_refuses_names_of_other_models(self, name):
         event = Added()
         event.type = name
 

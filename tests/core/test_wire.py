@@ -45,7 +45,7 @@ class TestFrames:
             b": x\ndata: {}\n\n",
         ],
     )
-    def test_bytes_that_are_not_one_event_are_told(self, body):
+    def test_is_event_body_refuses_other_bytes(self, body):
         assert not wire.is_event_body(body)
 
     def test_ping_is_a_bare_line(self):
@@ -53,7 +53,7 @@ class TestFrames:
 
 
 class TestControl:
-    """Control frames as bytes, and read back as a parser hands them out."""
+    """Control frames as bytes, and read back from a parser's frames."""
 
     def test_stream_open_holds_the_cursor_and_what_a_client_needs(self):
         frame = wire.StreamOpen(wire.PROTOCOL, resumed=True, ping_interval=15.0, retry=2000)
@@ -109,13 +109,13 @@ class TestControl:
             ("stream-news", '{"x":1}', None),
         ],
     )
-    def test_frame_of_a_later_version_is_read_as_far_as_it_is_known(self, name, data, frame):
+    def test_read_control_takes_what_it_knows_of_a_later_version(self, name, data, frame):
         assert wire.read_control(name, data, retry=7) == frame
 
 
 class TestNames:
     @pytest.mark.parametrize("name", ["comment-added", "x", "a:b", " a", "stream", "ünï", "opened"])
-    def test_ordinary_name_is_fine(self, name):
+    def test_name_problem_accepts_ordinary_names(self, name):
         assert wire.name_problem(name) is None
 
     @pytest.mark.parametrize(
@@ -133,5 +133,5 @@ class TestNames:
             ("\ud800", "is not encodable"),
         ],
     )
-    def test_other_name_is_told_why(self, name, problem):
+    def test_name_problem_says_why_a_name_is_refused(self, name, problem):
         assert (wire.name_problem(name) or "").startswith(problem)

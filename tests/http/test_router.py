@@ -70,16 +70,16 @@ class TestPath:
             create_sse_router(make_manager(), path)
 
     def test_callables_are_checked_when_the_router_is_made(self):
+        text: Any = "note"
         for option in ("channel", "initial_event", "on_connect", "on_disconnect"):
             with pytest.raises(ConfigurationError, match=f"^{option}='note' cannot be called"):
-                create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: "note"})
+                create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: text})
 
     def test_hooks_are_checked_when_the_router_is_made(self):
+        hook: Any = lambda: None  # noqa: E731  # it takes no session
         for option in ("on_connect", "on_disconnect"):
             with pytest.raises(ConfigurationError, match=f"^{option} is called with the session"):
-                create_sse_router(
-                    make_manager(), "/notes/{note_id}/events", **{option: lambda: None}
-                )
+                create_sse_router(make_manager(), "/notes/{note_id}/events", **{option: hook})
 
     @pytest.mark.parametrize(
         ("converter", "value", "resource_id"),

@@ -1,4 +1,4 @@
-"""Finding the server behind what middlewares wrapped."""
+"""The server is found behind the functions that middlewares wrap around its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi_sse_channels._servers.transport import left_by_peer, shutdown_behin
 
 
 class Transport(asyncio.Transport):
-    """That of a server."""
+    """A server's transport."""
 
 
 class Cycle:
@@ -107,7 +107,7 @@ async def test_transport_is_found_behind_functions_of_every_shape():
 
 
 class Part:
-    """Shaped like a part of a server, which leads to another."""
+    """A part of a server that leads to another part."""
 
     def __init__(self, send=None, **places):
         self.send = send
@@ -120,7 +120,7 @@ class Part:
         pass
 
 
-def test_transport_of_hypercorn_is_that_of_its_stream_writer():
+def test_transport_of_hypercorn_is_found_in_its_stream_writer():
     transport = Transport()
     tcp_server = Part(writer=Part(transport=transport))
     h11 = Part(tcp_server.stream_send)
@@ -128,14 +128,14 @@ def test_transport_of_hypercorn_is_that_of_its_stream_writer():
     assert transport_behind(Part(h11.stream_send).stream_send, None) is transport
 
 
-def test_transport_that_streams_of_http2_share_is_left_alone():
+def test_transport_shared_by_http2_streams_is_not_returned():
     tcp_server = Part(writer=Part(transport=Transport()))
     h2 = Part(tcp_server.stream_send, streams={})
 
     assert transport_behind(Part(h2.stream_send).stream_send, None) is None
 
 
-def test_transport_of_gunicorn_is_that_of_what_its_body_arrives_by():
+def test_transport_of_gunicorn_is_found_behind_its_body_receiver():
     transport = Transport()
     body_receiver = Part(protocol=Part(transport=transport))
 
@@ -143,12 +143,12 @@ def test_transport_of_gunicorn_is_that_of_what_its_body_arrives_by():
 
 
 @pytest.mark.parametrize("send", [None, print, lambda _message: None, functools.partial(print)])
-def test_server_that_keeps_its_transport_to_itself_has_none(send):
+def test_transport_of_a_server_that_hides_it_is_none(send):
     assert transport_behind(send, send) is None
     assert shutdown_behind(send, send) is None
 
 
-def test_wrapper_whose_send_is_not_known_yet_has_no_transport():
+def test_transport_behind_an_unassigned_send_is_none():
     def wrapping():
         def wrapped(message):
             return send(message)
@@ -159,7 +159,7 @@ def test_wrapper_whose_send_is_not_known_yet_has_no_transport():
     wrapping()
 
 
-def test_wrappers_that_lead_in_a_circle_end():
+def test_search_ends_in_a_circle_of_wrappers():
     class Circle:
         async def send(self, message):
             pass
@@ -194,9 +194,7 @@ class TestLeftByPeer:
     async def test_open_connection_is_not_left(self, connected):
         assert left_by_peer(connected) == []
 
-    async def test_connection_that_the_peer_closed_is_left_although_nobody_reads_it(
-        self, connected, eventually
-    ):
+    async def test_connection_that_the_peer_closed_is_left_even_unread(self, connected, eventually):
         ours, theirs = connected
         theirs.write(b"more requests")
         theirs.close()
@@ -204,7 +202,7 @@ class TestLeftByPeer:
         await eventually(lambda: left_by_peer([ours]) == [ours])
         assert not ours.is_closing()
 
-    async def test_connection_that_is_being_closed_is_left(self, connected):
+    async def test_closing_connection_is_left(self, connected):
         ours, theirs = connected
         ours.close()
 

@@ -1,4 +1,4 @@
-"""Writing past uvicorn's `send`: only where it comes to the same, and byte for byte the same."""
+"""The writer writes the same bytes as uvicorn's `send`, and only where `send` would write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ URL = "/notes/1/events"
 
 
 class Transport(asyncio.Transport):
-    """What uvicorn writes to."""
+    """The transport that uvicorn writes to."""
 
     def __init__(self):
         super().__init__()
@@ -70,7 +70,7 @@ def make_cycle():
 
 @pytest.fixture
 def start(make_cycle):
-    """One whose response has begun."""
+    """A cycle whose response has begun."""
 
     async def start(*, method="GET", headers=()):
         cycle, transport = make_cycle(method)
@@ -89,7 +89,7 @@ def writer_of(cycle, chunks=None):
 
 class TestWriting:
     @pytest.mark.parametrize("piece", [b"x", b"data: {}\n\n" * 5000])
-    async def test_writes_what_send_would_have_written(self, start, piece):
+    async def test_writer_writes_what_send_would_have_written(self, start, piece):
         cycle, transport = await start()
         writer = writer_of(cycle)
 
@@ -99,7 +99,7 @@ class TestWriting:
         direct, sent = transport.written
         assert direct == sent
 
-    async def test_sessions_are_sent_the_same_chunk_object(self, start):
+    async def test_writers_share_one_chunk_object(self, start):
         chunks = Chunks()
         starts = [await start() for _ in range(2)]
         piece = b"data: {}\n\n"
@@ -112,7 +112,7 @@ class TestWriting:
 
 
 class TestRefusing:
-    async def test_client_that_reads_too_slowly_is_left_to_send(self, start):
+    async def test_writer_leaves_a_slow_client_to_send(self, start):
         cycle, transport = await start()
         writer = writer_of(cycle)
 
@@ -123,7 +123,7 @@ class TestRefusing:
         assert writer.write(b"x")
         assert len(transport.written) == 1
 
-    async def test_client_that_left_is_left_to_send(self, start):
+    async def test_writer_leaves_a_departed_client_to_send(self, start):
         cycle, transport = await start()
         writer = writer_of(cycle)
 
@@ -132,7 +132,7 @@ class TestRefusing:
         assert not writer.write(b"x")
         assert transport.written == []
 
-    async def test_response_that_is_complete_is_left_to_send(self, start):
+    async def test_writer_leaves_a_complete_response_to_send(self, start):
         cycle, transport = await start()
         writer = writer_of(cycle)
         await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -141,7 +141,7 @@ class TestRefusing:
         assert not writer.write(b"x")
         assert transport.written == []
 
-    async def test_transport_that_fails_is_left_to_send(self, start):
+    async def test_writer_leaves_a_failing_transport_to_send(self, start):
         cycle, transport = await start()
         writer = writer_of(cycle)
         transport.failure = RuntimeError("closed")
@@ -156,7 +156,7 @@ class TestSessions:
 
     @pytest.fixture
     async def transports(self, notes, make_cycle, connect, eventually):
-        """Those of two open streams."""
+        """The writers of two open streams."""
         cycles = [make_cycle() for _ in range(2)]
         for cycle, _ in cycles:
 
@@ -172,13 +172,11 @@ class TestSessions:
         await notes.publish("a")
         await eventually(lambda: all(b'"text":"a"' in sent.last for sent in transports))
 
-        # `send` would have made a chunk for each
+        # `send` would make a chunk for each session
         first, second = transports
         assert first.last is second.last
 
-    async def test_session_that_is_written_to_does_not_count_as_idle(
-        self, notes, transports, eventually
-    ):
+    async def test_direct_write_counts_as_activity(self, notes, transports, eventually):
         before = [stream.written_at for stream in notes.engine.hub.streams]
         await notes.publish("a")
         await eventually(lambda: all(b'"text":"a"' in sent.last for sent in transports))
@@ -188,7 +186,7 @@ class TestSessions:
 
 
 class TestGuards:
-    async def test_body_that_is_not_chunked_has_no_writer(self, start):
+    async def test_unchunked_body_has_no_writer(self, start):
         cycle, _ = await start(headers=[(b"content-length", b"5")])
 
         assert direct_writer(cycle.send, Chunks()) is None
@@ -198,7 +196,7 @@ class TestGuards:
 
         assert direct_writer(cycle.send, Chunks()) is None
 
-    async def test_cycle_that_changed_its_shape_has_no_writer(self, start):
+    async def test_cycle_of_another_shape_has_no_writer(self, start):
         cycle, _ = await start()
         del cycle.flow
 

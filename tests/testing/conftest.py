@@ -1,4 +1,4 @@
-"""An application like a user's, with what its tests want to see."""
+"""An application like a user's, which records what happened to it."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -43,11 +43,11 @@ class TestRequests:
             await client.get(f"/fails/{name}")
 
     @pytest.mark.parametrize("path", ["/notes/1/events", "/never", "/chunks"])
-    async def test_answer_without_an_end_is_given_up(self, client, path):
+    async def test_endless_response_times_out(self, client, path):
         with pytest.raises(StreamTimeoutError, match=rf"GET {path} .* 0\.05 s.*client\.stream"):
             await client.get(path, timeout=0.05)
 
-    async def test_stream_of_the_http_client_is_given_up_too(self, application):
+    async def test_endless_stream_of_the_http_client_times_out(self, application):
         async with (
             SSETestClient(application.app, timeout=0.05) as client,
             client.http.stream("GET", "/notes/1/events") as response,
@@ -55,17 +55,17 @@ class TestRequests:
             with pytest.raises(httpx2.ReadTimeout, match=r"nothing for 0\.05 s"):
                 await response.aread()
 
-    async def test_limit_of_a_request_is_longer_where_that_is_wanted(self, application):
+    async def test_request_may_have_a_longer_limit(self, application):
         async with SSETestClient(application.app, timeout=0.05) as client:
             assert (await client.get("/late", timeout=5)).status_code == 200
 
-    async def test_given_up_request_leaves_no_session(self, application, client):
+    async def test_timed_out_request_leaves_no_session(self, application, client):
         with pytest.raises(StreamTimeoutError):
             await client.get("/notes/1/events", timeout=0.05)
 
         assert application.manager.session_count("1") == 0
 
-    async def test_redirection_is_followed(self, client):
+    async def test_redirect_is_followed(self, client):
         assert (await client.get("/docs/")).status_code == 200
 
 
@@ -84,7 +84,7 @@ class TestLifespan:
             async with SSETestClient(FastAPI(lifespan=asynccontextmanager(lifespan))):
                 pass
 
-    async def test_application_that_says_that_it_cannot_start_fails_the_test(self):
+    async def test_application_that_reports_a_failed_startup_fails_the_test(self):
         async def app(_scope, receive, send):
             assert (await receive())["type"] == "lifespan.startup"
             await send({"type": "lifespan.startup.failed", "message": "no database"})
@@ -112,7 +112,7 @@ class TestLifespan:
                 pass
 
     @pytest.mark.parametrize("what", ["start", "stop"])
-    async def test_application_that_hangs_is_given_up(self, what):
+    async def test_hanging_application_times_out(self, what):
         async def lifespan(_app):
             if what == "stop":
                 yield
@@ -141,7 +141,7 @@ class TestTransports:
             await chunks.aclose()
         assert application.trace == ["chunks closed"]
 
-    async def test_read_timeout_counts(self, application, name):
+    async def test_read_timeout_applies(self, application, name):
         library, transport = LIBRARIES[name]
         async with library.AsyncClient(
             transport=transport(application.app), base_url="http://test", timeout=0.05
@@ -158,7 +158,7 @@ class TestTransports:
         ) as client:
             assert (await client.get("/echo")).json()["state"] == "given"
 
-    async def test_application_that_does_not_answer_is_told(self, name):
+    async def test_silent_application_raises_a_read_timeout(self, name):
         async def app(_scope, _receive, _send):
             pass
 
@@ -167,7 +167,7 @@ class TestTransports:
             with pytest.raises(StreamEndedError, match=r"GET /x.*before its response was complete"):
                 await client.get("/x")
 
-    def test_library_alone_is_enough(self, name):
+    def test_either_library_alone_is_enough(self, name):
         other = next(other for other in LIBRARIES if other != name)
         code = f"""
 import sys

@@ -1,4 +1,4 @@
-"""The pytest plugin, in suites of its own as a user would write them."""
+"""The pytest plugin works in suites as users would write them."""
 
 from __future__ import annotations
 

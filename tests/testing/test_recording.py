@@ -15,7 +15,7 @@ def recorder(application):
     return recorder
 
 
-async def test_handlers_publish_to_it(application, recorder):
+async def test_recorder_receives_what_handlers_publish(application, recorder):
     async with (
         SSETestClient(application.app) as client,
         client.stream("/notes/1/events", application.Event) as stream,
@@ -37,7 +37,7 @@ async def test_mapping_becomes_an_event_and_numbers_become_ids(application, reco
     assert recorder.events("9") == []
 
 
-async def test_what_the_manager_refuses_is_refused(recorder):
+async def test_recorder_refuses_what_the_manager_refuses(recorder):
     with pytest.raises(InvalidEventError):
         await recorder.publish("1", {"type": "other"})
     with pytest.raises(InvalidEventError):
@@ -48,7 +48,7 @@ async def test_what_the_manager_refuses_is_refused(recorder):
     assert recorder.published == []
 
 
-async def test_idempotency_key_counts_for_its_resource(application, recorder):
+async def test_idempotency_key_applies_to_one_resource(application, recorder):
     ids = [
         await recorder.publish(resource, application.Gone(), idempotency_key="k")
         for resource in ("1", "1", "2")
@@ -58,7 +58,7 @@ async def test_idempotency_key_counts_for_its_resource(application, recorder):
     assert [resource for resource, _ in recorder.published] == ["1", "2"]
 
 
-async def test_later_changes_of_a_model_do_not_change_the_record(application, recorder):
+async def test_recorder_copies_models(application, recorder):
     note = application.Note(text="a")
     await recorder.publish("1", note)
     note.text = "b"
@@ -66,7 +66,7 @@ async def test_later_changes_of_a_model_do_not_change_the_record(application, re
     assert recorder.events("1") == [application.Note(text="a")]
 
 
-async def test_clear_forgets(application, recorder):
+async def test_clear_empties_the_record(application, recorder):
     await recorder.publish("1", application.Gone(), idempotency_key="k")
     recorder.clear()
     assert recorder.published == []

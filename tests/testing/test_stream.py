@@ -68,7 +68,7 @@ class TestOpening:
         assert "who are you?" in str(raised.value)
         assert "client.get(…)" in str(raised.value)
 
-    async def test_cookies_and_headers_are_those_of_the_client(self, client, open_notes):
+    async def test_stream_sends_the_cookies_and_headers_of_the_client(self, client, open_notes):
         await client.post("/login")
 
         async with open_notes("/private/1/events"):
@@ -79,23 +79,23 @@ class TestOpening:
             async with open_notes("/fails/lookup"):
                 pass
 
-    async def test_application_that_does_not_answer_is_given_up(self, open_notes):
+    async def test_silent_application_times_out(self, open_notes):
         with pytest.raises(StreamTimeoutError, match=r"the stream did not open within 0\.05 s"):
             async with open_notes("/never", timeout=0.05):
                 pass
 
-    async def test_stream_of_another_library_is_told(self, open_notes):
+    async def test_foreign_stream_fails_and_names_the_router(self, open_notes):
         with pytest.raises(UnexpectedEventError, match="create_sse_router"):
             async with open_notes("/foreign"):
                 pass
 
-    async def test_stream_that_was_never_entered_is_over_and_names_the_fix(self, open_notes):
+    async def test_stream_that_was_never_entered_names_the_fix(self, open_notes):
         with pytest.raises(StreamEndedError, match=r"use `async with client\.stream"):
             await open_notes().next()
 
 
 class TestEvents:
-    async def test_collect_returns_them_in_order(self, application, open_notes):
+    async def test_collect_returns_events_in_order(self, application, open_notes):
         async with open_notes() as stream:
             await application.publish("a", "b", "c")
 
@@ -103,7 +103,7 @@ class TestEvents:
             assert [event.text for event in await stream.collect(1)] == ["c"]
             assert [event.text for event in stream.received] == ["a", "b", "c"]
 
-    async def test_next_that_is_not_answered_fails_in_time(self, application, open_notes):
+    async def test_next_without_an_event_fails_in_time(self, application, open_notes):
         async with open_notes() as stream:
             await application.publish("a")
             await stream.next()
@@ -119,7 +119,7 @@ class TestEvents:
                 "no event came within 0.05 s\nreceived until then:\n  Note(type='note', text='a')"
             )
 
-    async def test_collect_that_is_not_answered_tells_how_far_it_came(
+    async def test_collect_without_enough_events_tells_how_far_it_came(
         self, application, open_notes
     ):
         async with open_notes() as stream:
@@ -128,7 +128,7 @@ class TestEvents:
             with pytest.raises(StreamTimeoutError, match=r"2 of 3 events came within 0\.05 s"):
                 await stream.collect(3, timeout=0.05)
 
-    async def test_default_time_limits_are_the_clients_and_the_streams(self, application):
+    async def test_time_limits_default_to_those_of_stream_and_client(self, application):
         async with SSETestClient(application.app, timeout=0.05) as client:
             async with client.stream(URL, application.Event) as stream:
                 with pytest.raises(StreamTimeoutError, match=r"0\.05 s"):
@@ -178,7 +178,7 @@ class TestEvents:
 
 
 class TestResuming:
-    async def test_dropped_stream_is_gone_and_the_next_one_goes_on(self, application, open_notes):
+    async def test_dropped_stream_is_gone_and_the_next_resumes(self, application, open_notes):
         async with open_notes() as stream:
             await application.publish("read", "sent but not read")
             await stream.next()
@@ -251,7 +251,7 @@ class TestEnding:
             assert application.manager.session_count("1") == 1
         assert application.manager.session_count("1") == 0
 
-    async def test_client_that_is_left_ends_its_streams(self, application):
+    async def test_leaving_the_client_ends_its_streams(self, application):
         async with SSETestClient(application.app) as client:
             stream = await client.stream(URL, application.Event).__aenter__()
         assert (await stream.wait_for_close()).reason == "shutdown"
@@ -268,7 +268,7 @@ class TestEnding:
             with pytest.raises(LookupError, match="afterwards"):
                 async with client.stream(URL, application.Event):
                     pass
-            # the test's own failure is not hidden by it
+            # it does not hide the test's own failure
             with pytest.raises(ZeroDivisionError):
                 async with client.stream(URL, application.Event):
                     raise ZeroDivisionError
@@ -292,7 +292,7 @@ class TestEnding:
 
 
 class TestWaitingForSessions:
-    async def test_exact_number_is_waited_for(self, application, open_notes):
+    async def test_wait_for_sessions_returns_at_the_exact_number(self, application, open_notes):
         async def open_two():
             async with open_notes(), open_notes() as stream:
                 await stream.next()
@@ -303,7 +303,7 @@ class TestWaitingForSessions:
         await wait_for_sessions(application.manager, "1", 0)
         await opening
 
-    async def test_other_number_fails_in_time(self, application, open_notes):
+    async def test_wait_for_sessions_fails_in_time(self, application, open_notes):
         async with open_notes():
             with pytest.raises(
                 StreamTimeoutError, match=r"'1' has 1 sessions after 0\.02 s, not 2"

@@ -126,6 +126,12 @@ class Feed:
             return Start(top, resumed=False, reset=None)
         return Start(resume.position, resumed=True, reset=None)
 
+    def may_be_behind(self, last_event_id: str | None) -> bool:
+        """Whether this log may lack what the client knows of a process that is ahead."""
+        resume = parse_event_id(last_event_id) if last_event_id else None
+        gap = None if resume is None else self.log.gap(resume.position)
+        return gap is not None and gap.reason in {"ahead", "epoch"}
+
     def place(self, reader: Reader) -> None:
         """Register a reader that is new, or whose cursor was set anew."""
         self.readers[reader] = None

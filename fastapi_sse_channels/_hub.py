@@ -79,15 +79,22 @@ class Hub:
         """Return the feed of a channel that is followed here."""
         return self._feeds.get(key)
 
-    async def follow(self, key: str) -> Feed:
+    async def follow(self, key: str, last_event_id: str | None = None) -> Feed:
         """Follow a channel until `release`; the log of the returned feed is complete.
+
+        Args:
+            key: The channel.
+            last_event_id: Where a reader wants to go on. If the log does not know the place, the
+                store is asked: the reader may come from a process that has heard of more.
 
         Raises:
             DrainingError: The streams of this process are being ended.
-            BrokerError: The broker cannot follow the channel.
+            BrokerError: The broker cannot follow the channel, or ask the store.
         """
         self.check_draining()
         feed = self._feeds.get(key)
+        # a log that is read for this very reader is as new as it can be
+        may_be_old = feed is not None
         if feed is None:
             feed = self._feeds[key] = Feed(key, self.fanout.mark)
             # a feed keeps this task, which would keep the context of the request that came first
@@ -97,6 +104,8 @@ class Hub:
             assert feed.ready is not None
             # shielded: it also belongs to everyone else who waits for this channel
             await asyncio.shield(feed.ready)
+            if may_be_old and feed.may_be_behind(last_event_id):
+                await self._broker.refresh(key)
         except BaseException:
             self.release(feed)
             raise

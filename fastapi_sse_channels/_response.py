@@ -91,7 +91,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
         hub = self._channel.manager.hub
         try:
             hub.check_limit()
-            feed = await hub.follow(self._channel.key)
+            feed = await hub.follow(self._channel.key, self._last_event_id)
             try:
                 # again: others may have been admitted while this one waited for the broker
                 hub.check_limit()

@@ -53,9 +53,10 @@ class Subscription(Generic[T]):
 
         Raises:
             DrainingError: The streams of this process are being ended.
-            BrokerError: The broker cannot follow the channel.
+            BrokerError: The broker cannot follow the channel, or ask its store for a position that
+                this process does not know.
         """
-        self._feed = feed = await self._hub.follow(self._key)
+        self._feed = feed = await self._hub.follow(self._key, self._last_event_id)
         start = feed.start(self._last_event_id and initial_received(self._last_event_id))
         self._position = start.position
         self._incarnation = feed.log.incarnation

@@ -74,6 +74,30 @@ class TestStart:
         assert feed.start(start.position.event_id) == (Position("epoch", 0, "0"), True, None)
 
 
+class TestBeingBehind:
+    @pytest.mark.parametrize(
+        ("last_event_id", "may_be_behind"),
+        [
+            ("epoch.99.n", True),
+            (awaiting_initial("epoch.99.n"), True),
+            ("other.1.n", True),
+            ("epoch.9.m", True),
+            ("epoch.9.n", False),
+            ("epoch.1.n", False),
+            ("epoch.99.n.", False),
+            ("?", False),
+            ("", False),
+            (None, False),
+        ],
+    )
+    def test_is_possible_where_another_log_may_know_the_position(
+        self, feed, last_event_id, may_be_behind
+    ):
+        publish(feed, 10)
+
+        assert feed.may_be_behind(last_event_id) is may_be_behind
+
+
 class TestNotify:
     @pytest.fixture
     def feed(self, feed):

@@ -612,6 +612,46 @@ class TestStoreThatIsAway:
         assert notes.manager.session_count("1") == 0
 
 
+class TestPositionThatIsUnknownHere:
+    @pytest.mark.parametrize(
+        ("unknown", "reason"), [("0123456789ab.1.n", "epoch"), (None, "ahead")]
+    )
+    async def test_resets_a_stream_once_where_the_log_is_the_store(
+        self, make_notes, connect, unknown, reason
+    ):
+        notes = make_notes()
+        [seen] = await notes.publish("a")
+        await connect(notes.app, URL)
+        epoch = seen.split(".")[0]
+        stream = await connect(notes.app, URL, last_event_id=unknown or f"{epoch}.9.n")
+        await notes.publish("b")
+        await stream.until(b'"text":"b"')
+
+        assert notes.controls(stream) == ["stream-open", f"stream-reset {reason}"]
+        assert notes.texts(stream) == ["b"]
+
+    async def test_is_refused_where_the_store_cannot_be_asked(self, make_notes, connect):
+        class Away(MemoryBroker):
+            async def refresh(self, *_args, **_kwargs):
+                raise BrokerError("Redis does not answer in time")
+
+        notes = make_notes(broker=Away())
+        [seen] = await notes.publish("a")
+        staying = await connect(notes.app, URL)
+        refused = await connect(notes.app, URL, last_event_id="0123456789ab.1.n")
+        with pytest.raises(BrokerError, match="does not answer"):
+            async with notes.manager.subscribe("1", last_event_id="0123456789ab.1.n"):
+                pass
+        known = await connect(notes.app, URL, last_event_id=seen)
+
+        assert (refused.status, refused.headers["retry-after"]) == (503, "2")
+        assert notes.controls(known) == ["stream-open"]
+        for stream in (staying, known):
+            stream.disconnect()
+            await stream.until_end()
+        assert notes.manager.hub.feed("note:1:events") is None
+
+
 class TestFollowing:
     """What several streams of a channel wait for together."""
 

@@ -71,7 +71,7 @@ class Broker(ABC):
     store's top, so that readers find a gap; it never leaves a silent hole. A key has at most
     one subscriber per broker object. `notify` does not block and does not call the broker; where it
     returns true, a broker that is ahead of its readers lets the event loop run before it appends
-    more.
+    more. `refresh` brings the log to the state that the store had at the call, or a later one.
 
     **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
     used without. After the last `stop`, every call but `start` raises `BrokerClosedError`;
@@ -79,8 +79,8 @@ class Broker(ABC):
     at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
-    is then not stored twice, whatever is retried with the same `idempotency_key`. `subscribe`
-    and `history` raise `BrokerError`. No call hangs.
+    is then not stored twice, whatever is retried with the same `idempotency_key`. `subscribe`,
+    `refresh` and `history` raise `BrokerError`. No call hangs.
     """
 
     _claimed: frozenset[str] = frozenset()
@@ -149,6 +149,18 @@ class Broker(ABC):
 
         Raises:
             BrokerError: The store is away, or the broker was stopped.
+        """
+
+    @abstractmethod
+    async def refresh(self, key: str) -> None:
+        """Bring the log of a followed channel to the store's state; unknown keys are ignored.
+
+        Returns once the log holds all that the store kept when the call began. However many call
+        at once, a channel is looked at one time after the other.
+
+        Raises:
+            BrokerError: The store cannot be asked, the channel is no longer followed, or the broker
+                was stopped.
         """
 
     @abstractmethod

@@ -113,6 +113,11 @@ class MemoryBroker(Broker):
         self._followed[key] = log, notify
         return log
 
+    async def refresh(self, key: str) -> None:
+        """See `Broker.refresh`; the log is the store."""
+        del key
+        self._check_open()
+
     def unsubscribe(self, key: str) -> None:
         """See `Broker.unsubscribe`."""
         if followed := self._followed.pop(key, None):

@@ -261,6 +261,21 @@ class TestFollowing:
     async def test_unknown_key_may_be_unsubscribed(self, broker):
         broker.unsubscribe("note:unknown:events")
 
+    async def test_refreshed_log_holds_what_was_published_before(self, broker):
+        follower = await Follower(broker).follow()
+        for number in range(1, 21):
+            [position] = await publish(broker, 1, start=number)
+            before = follower.log.incarnation
+            await broker.refresh(KEY)
+
+            assert follower.log.top == position
+            assert numbers(follower.log.entries) == list(range(1, number + 1))
+            assert follower.log.incarnation == before
+        assert follower.notified
+
+    async def test_unknown_key_may_be_refreshed(self, broker):
+        await broker.refresh("note:unknown:events")
+
     async def test_retention_of_the_log_is_kept(self, broker, eventually):
         retention = Retention(3, 1_000_000, 300)
         follower = await Follower(broker, retention=retention).follow()
@@ -301,9 +316,10 @@ class TestLife:
             lambda broker: broker.publish(KEY, body(1), KEEPING),
             lambda broker: broker.history(KEY, None, KEEPING),
             lambda broker: broker.subscribe(KEY, KEEPING, lambda: None),
+            lambda broker: broker.refresh(KEY),
             lambda broker: broker.total_sessions(KEY),
         ],
-        ids=["publish", "history", "subscribe", "total_sessions"],
+        ids=["publish", "history", "subscribe", "refresh", "total_sessions"],
     )
     async def test_stopped_broker_refuses_everything_alike(self, stopped_broker, use):
         await stopped_broker.start()

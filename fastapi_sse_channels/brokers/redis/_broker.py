@@ -248,6 +248,14 @@ class RedisBroker(Broker):
         except (*UNAVAILABLE, NotOursError) as error:
             raise BrokerError(self._explain(error)) from error
 
+    async def refresh(self, key: str) -> None:
+        """See `Broker.refresh`."""
+        node = self._started()
+        try:
+            await node.refresh(key)
+        except (*UNAVAILABLE, NotOursError) as error:
+            raise BrokerError(self._explain(error)) from error
+
     def unsubscribe(self, key: str) -> None:
         """See `Broker.unsubscribe`."""
         self._leave_closed_loop()

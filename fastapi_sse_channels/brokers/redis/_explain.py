@@ -71,6 +71,11 @@ def _verdict(error: BaseException, names: Names) -> str:
         return f"refuses the password or user: {text}"
     if lacks_rights(error):
         return f"lacks rights ({text}); grant the user `{names.rights}`"
+    if text.startswith("NOREPLICAS"):
+        return (
+            f"refuses, as too few replicas keep up ({text}); bring one back, or lower the server's "
+            "min-replicas-to-write"
+        )
     if is_foreign(error):
         return (
             f"holds something in {names.namespace!r} that this library did not write ({text}); "

@@ -15,6 +15,7 @@ from redis.exceptions import (
     AuthenticationError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisError,
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -60,9 +61,12 @@ class Followed:
     """One followed channel; `channel` is its name in pub/sub.
 
     Messages that come while the store is being read wait in `arrived`, which otherwise is `None`.
+    Those who ask for the store's state wait for the next look, as one under way may be older.
     """
 
     __slots__ = (
+        "_asked_next",
+        "_asked_now",
         "arrived",
         "channel",
         "is_outdated",
@@ -93,6 +97,42 @@ class Followed:
         self.arrived: deque[Stored] | None = deque()
         self.is_outdated = False
         self.syncing: asyncio.Task[None] | None = None
+        self._asked_next: tuple[asyncio.Future[None], ...] = ()
+        self._asked_now: tuple[asyncio.Future[None], ...] = ()
+
+    def begin_look(self) -> None:
+        """Take note that the store is asked now."""
+        # they were stored before this look, which therefore has them, or the next one
+        self.arrived = deque()
+        self.is_outdated = False
+        self._ask()
+
+    def next_look(self) -> asyncio.Future[None]:
+        """Return what is done once the log holds what a look that begins from now on found."""
+        if not self._asked_next:
+            self._asked_next = (asyncio.get_running_loop().create_future(),)
+        return self._asked_next[0]
+
+    def end_look(self, error: BaseException | None = None) -> None:
+        """Answer those who wait for the looks that were begun."""
+        asked, self._asked_now = self._asked_now, ()
+        for each in asked:
+            if error is None:
+                each.set_result(None)
+            else:
+                each.set_exception(error)
+                each.exception()  # may have no one waiting
+
+    def let_go(self) -> None:
+        """End what goes on for this channel."""
+        if self.syncing is not None:
+            self.syncing.cancel()
+        self._ask()
+        self.end_look(RedisError("the channel is no longer followed"))
+
+    def _ask(self) -> None:
+        self._asked_now += self._asked_next
+        self._asked_next = ()
 
     def arrive(self, stored: Stored) -> None:
         """Keep what cannot be appended yet; of too many, the rest is read from the store."""
@@ -243,13 +283,24 @@ class Node:
 
     def unfollow(self, key: str) -> None:
         """Stop following a channel."""
-        followed = self._followed.get(self._names.channel(key).encode())
+        followed = self._following(key)
         if followed is not None:
             self._let_go(followed)
 
+    async def refresh(self, key: str) -> None:
+        """Bring a followed log to the store's state, by the same repair as after a hole."""
+        followed = self._following(key)
+        if followed is not None:
+            answer = followed.next_look()
+            self._sync(followed)
+            # shielded: it is also the answer of others
+            await self._limited(asyncio.shield(answer))
+
+    def _following(self, key: str) -> Followed | None:
+        return self._followed.get(self._names.channel(key).encode())
+
     def _let_go(self, followed: Followed) -> None:
-        if followed.syncing is not None:
-            followed.syncing.cancel()
+        followed.let_go()
         name = followed.channel.encode()
         if self._followed.get(name, followed) is not followed:
             # it was let go before, and somebody follows the channel again
@@ -393,10 +444,13 @@ class Node:
                     if not await self._catch_up(followed):
                         followed.arrived = deque()
             except (*UNAVAILABLE, NotOursError) as error:
+                followed.end_look(error)
                 if is_foreign(error):
                     self._complain("stored in", followed.key.encode(), error)
                 await asyncio.sleep(_SYNC_RETRY)
-        followed.notify()
+            else:
+                # in each round, for the next may take long
+                followed.notify()
 
     async def _catch_up(self, followed: Followed) -> bool:
         """Bring the log to the store's state, then append what arrived meanwhile.
@@ -405,6 +459,7 @@ class Node:
             Whether the log and the store agree now; otherwise another look is due.
         """
         await self._bring_up(followed)
+        followed.end_look()
         agree = True
         while agree and followed.arrived:
             agree = append_next(followed.log, followed.arrived.popleft())
@@ -434,9 +489,7 @@ class Node:
                 return
 
     async def _look_at(self, followed: Followed, since: int) -> Look:
-        # they were stored before this look, which therefore has them, or the next one
-        followed.arrived = deque()
-        followed.is_outdated = False
+        followed.begin_look()
         look = await self.look(followed.key, since, followed.retention)
         if look.damage is not None:
             self._complain("stored in", followed.key.encode(), look.damage)

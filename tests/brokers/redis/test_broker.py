@@ -49,9 +49,10 @@ class TestNotStarted:
             lambda broker: broker.publish(KEY, BODY, KEEPING),
             lambda broker: broker.subscribe(KEY, KEEPING, lambda: None),
             lambda broker: broker.history(KEY, None, KEEPING),
+            lambda broker: broker.refresh(KEY),
             lambda broker: broker.total_sessions(KEY),
         ],
-        ids=["publish", "subscribe", "history", "total_sessions"],
+        ids=["publish", "subscribe", "history", "refresh", "total_sessions"],
     )
     async def test_every_use_is_refused(self, redis_url, use):
         with pytest.raises(BrokerNotStartedError, match=self.HOOK):

@@ -304,6 +304,30 @@ async def all_are_stored(broker):
     assert sorted(position.offset for position in positions) == list(range(1, 301))
 
 
+async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, unused_ports):
+    primary_port, replica_port = unused_ports(2)
+    options = ("--save", "", "--repl-diskless-sync-delay", "0")
+    primary = servers.start(primary_port, *options, "--min-replicas-to-write", "1")
+    broker = RedisBroker(f"redis://127.0.0.1:{primary_port}")
+    await broker.start()
+    try:
+        for _ in range(2):
+            with pytest.raises(PublishError, match=r"replicas keep up .* min-replicas-to-write"):
+                await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
+        assert primary.keys() == []
+
+        servers.start(replica_port, *options, "--replicaof", f"127.0.0.1 {primary_port}")
+        wait_until(lambda: primary.info("replication")["min_slaves_good_slaves"] == 1)
+        positions = [
+            await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
+            for _ in range(2)
+        ]
+        assert len(set(positions)) == 1
+        assert len((await broker.history("channel", None, RETENTION)).entries) == 1
+    finally:
+        await broker.stop()
+
+
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, "--save", "")

@@ -7,6 +7,7 @@ executed twice and took a minute (measured with 8.1).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from ..._address import without_password
 from ..._errors import ConfigurationError
@@ -31,11 +33,14 @@ class Connector(Protocol):
     Attributes:
         client: The redis-py client for commands.
         is_sharded: Whether each server carries its own pub/sub channels only.
+        may_move: Whether another server may take the place of one that still answers as if nothing
+            had happened.
         database: The number of the database.
     """
 
     client: Any
     is_sharded: bool
+    may_move: bool
     database: int
 
     def shards(self) -> Sequence[str]:
@@ -58,6 +63,16 @@ class Connector(Protocol):
         """
         ...
 
+    async def has_moved(self) -> bool:
+        """Find out whether another server took the place of one since the last call.
+
+        The client uses that server then; whoever listens has to connect anew.
+
+        Raises:
+            RedisError: Nobody knows.
+        """
+        ...
+
     async def drop_connections(self) -> None:
         """Close the client's connections; the next command makes a new one."""
         ...
@@ -68,20 +83,19 @@ class Connector(Protocol):
 
 
 class PoolConnector:
-    """Connections of one pool: a single server, or the primary that a Sentinel names."""
+    """Connections of one pool, to a single server."""
 
     is_sharded = False
+    may_move = False
 
-    def __init__(self, client: Redis, *sentinels: Redis) -> None:
-        """Take over a client, and those that tell it where to connect."""
+    def __init__(self, client: Redis) -> None:
+        """Take over a client."""
         self.client = client
         self.database = database_of(client)
-        self._sentinels = sentinels
 
     def __repr__(self) -> str:
         """Name the server, without its password."""
-        where = address_of(self.client)
-        return f"Redis at {getattr(self.client.connection_pool, 'service_name', where)}"
+        return f"Redis at {address_of(self.client)}"
 
     def shards(self) -> Sequence[str]:
         """See `Connector.shards`."""
@@ -93,7 +107,11 @@ class PoolConnector:
         return ""
 
     async def find_servers(self) -> None:
-        """See `Connector.find_servers`; there is one, or the Sentinels are asked."""
+        """See `Connector.find_servers`; there is one."""
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        return False
 
     def reader_connection(self, shard: str) -> AbstractConnection:
         """See `Connector.reader_connection`."""
@@ -111,8 +129,69 @@ class PoolConnector:
 
     async def close(self) -> None:
         """See `Connector.close`."""
+        await self.client.aclose(close_connection_pool=True)
+
+
+class SentinelConnector(PoolConnector):
+    """Connections to the primary that Sentinels name.
+
+    redis-py asks them for each new connection. But a primary that was replaced while it still
+    answers takes events for many seconds more, until they make it a replica and these are lost.
+    """
+
+    may_move = True
+
+    def __init__(self, client: Redis, sentinels: Sequence[Redis]) -> None:
+        """Take over a client, and those that tell it where to connect."""
+        super().__init__(client)
+        self._sentinels = sentinels
+        self._primary: tuple[str, int] | None = None
+
+    def __repr__(self) -> str:
+        """Name the service."""
+        pool: Any = self.client.connection_pool
+        return f"Redis at {pool.service_name}"
+
+    async def find_servers(self) -> None:
+        """See `Connector.find_servers`."""
+        # whoever connects hears of it if none of them answers
+        with contextlib.suppress(RedisError, OSError):
+            await self.has_moved()
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        pool: Any = self.client.connection_pool
+        before, self._primary = self._primary, await pool.get_master_address()
+        if before in {None, self._primary}:
+            return False
+        # those in use too, or they go back to the pool; a publish under way would be lost
+        await pool.disconnect()
+        return True
+
+    async def close(self) -> None:
+        """See `Connector.close`."""
         for client in (self.client, *self._sentinels):
             await client.aclose(close_connection_pool=True)
+
+
+class ProtocolSentinel(Sentinel):
+    """Sentinels that are asked for the primary with the command that is made for it.
+
+    redis-py reads their list of primaries, in which a server that was replaced stands until each
+    replica has heard of the new one.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's address.
+
+        Raises:
+            RedisError: None of them knows.
+        """
+        untyped: Any = super()
+        listed = await untyped.discover_master(service_name)
+        # the one that answered is now the first
+        named = await self.sentinels[0].sentinel_get_master_addr_by_name(service_name)
+        return named or listed
 
 
 class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -147,6 +226,7 @@ class ClusterConnector:
             sharded: Whether each server carries its own channels only.
         """
         self.database = 0  # a cluster has no other
+        self.may_move = False  # a server that was replaced redirects, or refuses
         self.is_sharded = sharded
         self._url = url
         options = {**options_for(seconds), "max_connections": max_connections}
@@ -169,6 +249,10 @@ class ClusterConnector:
         # without it, the first command other than EVALSHA fails with an AttributeError
         await self.client.initialize()
         await self.client.nodes_manager.initialize()
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        return False
 
     def reader_connection(self, shard: str) -> AbstractConnection:
         """See `Connector.reader_connection`."""
@@ -246,9 +330,9 @@ def connect_through_sentinel(
     seconds: float,
     max_connections: int,
     options: dict[str, Any],
-) -> PoolConnector:
+) -> SentinelConnector:
     """Prepare connections to the primary that Sentinels name at each connect."""
-    untyped: Any = Sentinel
+    untyped: Any = ProtocolSentinel
     manager = untyped(list(sentinels), sentinel_kwargs=options_for(seconds))
     client = manager.master_for(
         service,
@@ -257,7 +341,7 @@ def connect_through_sentinel(
         timeout=seconds,
         **{**options, **options_for(seconds)},
     )
-    return PoolConnector(client, *manager.sentinels)
+    return SentinelConnector(client, manager.sentinels)
 
 
 def _without(url: str, options: Mapping[str, Any]) -> str:

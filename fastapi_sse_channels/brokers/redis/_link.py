@@ -110,6 +110,10 @@ class Link:
         await self._reader.stop()
         self.is_up.set()
 
+    def restart(self) -> None:
+        """Give up on the connection and make a new one."""
+        self._reader.restart()
+
     async def subscribe(self, channel: str) -> None:
         """Listen to a channel, and wait until the server has confirmed it.
 

@@ -172,6 +172,7 @@ class Node:
         self._complaints: set[str] = set()
         self._syncs = asyncio.Semaphore(_SYNCS_AT_ONCE)
         self._checking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._links: dict[str, Link] = {}
         self._moving: asyncio.Task[None] | None = None
         self.counts = SessionCounts(connector.client, names, self.id)
@@ -196,6 +197,8 @@ class Node:
             raise
         self.counts.start()
         self._checking = asyncio.create_task(self._check_positions())
+        if self._connector.may_move:
+            self._watching = asyncio.create_task(self._watch_moves())
 
     async def _rehearse(self, seconds: float) -> None:
         """Do everything once that will be done later, so that missing rights prevent the start."""
@@ -229,6 +232,7 @@ class Node:
         for followed in tuple(self._followed.values()):
             self.unfollow(followed.key)
         await end(self._checking)
+        await end(self._watching)
         await self.counts.stop()
         await self._stop_links()
         try:
@@ -291,6 +295,8 @@ class Node:
         """Bring a followed log to the store's state, by the same repair as after a hole."""
         followed = self._following(key)
         if followed is not None:
+            # who knows more may have got it from the server that took this one's place
+            await self._go_along()
             answer = followed.next_look()
             self._sync(followed)
             # shielded: it is also the answer of others
@@ -494,6 +500,24 @@ class Node:
         if look.damage is not None:
             self._complain("stored in", followed.key.encode(), look.damage)
         return look
+
+    async def _watch_moves(self) -> None:
+        while True:
+            await asyncio.sleep(self._probe_interval / 2)
+            await self._go_along()
+
+    async def _go_along(self) -> None:
+        """Leave a server that another one has replaced."""
+        try:
+            has_moved = await self._limited(self._connector.has_moved())
+        except UNAVAILABLE:
+            # the server may be well all the same
+            logger.debug("nobody says which server is the primary", exc_info=True)
+        else:
+            if has_moved:
+                logger.warning("another server has taken the place of the primary; going there")
+                for link in self._links.values():
+                    link.restart()
 
     async def _check_positions(self) -> None:
         """Find what was stored without being announced to this node."""

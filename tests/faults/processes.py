@@ -42,13 +42,17 @@ def workplace() -> Iterator[Path]:
         yield Path(directory)
 
 
+# below those that the system hands to clients, so that none takes a port before it is used
+_PORTS = iter(random.sample(range(10_000, 32_000), 22_000))
+
+
 def free_port() -> int:
-    """Find a port below those that the system hands to clients, so that none takes it meanwhile."""
-    while True:
-        port = random.randrange(10_000, 32_000)
+    """Find a port that nobody uses, and that this function has not returned before."""
+    for port in _PORTS:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("every port was used")
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

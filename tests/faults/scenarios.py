@@ -15,7 +15,7 @@ from .outcome import NOTICED_WITHIN, Outcome
 from .processes import RedisServer, until, workplace
 from .proxy import Proxy
 from .site import CHANNELS, ENOUGH, Loses, Site
-from .stores import Cluster, OneServer, Sentinels, Store
+from .stores import WAITS_FOR_REPLICA, Cluster, OneServer, Sentinels, Store
 from .traffic import ScriptPublisher
 from .verdict import position_of
 
@@ -25,6 +25,7 @@ _MOVES = 2
 _SLOT_MOVES = 3
 
 _DURABLE = functools.partial(OneServer, options=RedisServer.DURABLE)
+_SAFER_SENTINELS = functools.partial(Sentinels, options=WAITS_FOR_REPLICA)
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,6 @@ async def _fail_over(site: Site) -> None:
         for channel in CHANNELS:
             primary = await site.store.primary(site.key(channel))
             await site.replicated.fail_over(primary)
-            await site.replicated.replaces(primary)
             await site.store.settles()
             site.healed()
             await site.heard_more(ENOUGH, site.clients)
@@ -388,4 +388,7 @@ FAULTS = (
     Fault("Sentinel: kill -9", _kill_primary, Sentinels, "maybe", ()),
     Fault("Sentinel: SIGSTOP, SIGCONT", _stop_primary, Sentinels, "maybe", ()),
     Fault("Sentinel: planned failover", _fail_over, Sentinels, "maybe", ()),
+    Fault("Sentinel, min-replicas: kill -9", _kill_primary, _SAFER_SENTINELS, "maybe", ()),
+    Fault("Sentinel, min-replicas: SIGSTOP, SIGCONT", _stop_primary, _SAFER_SENTINELS, "maybe", ()),
+    Fault("Sentinel, min-replicas: planned failover", _fail_over, _SAFER_SENTINELS, "maybe", ()),
 )

@@ -122,7 +122,7 @@ class Replicated(Store):
 
     @abstractmethod
     async def fail_over(self, primary: RedisServer) -> None:
-        """Ask for a failover while nothing is wrong."""
+        """Have another server take the place of one that is well."""
 
     @abstractmethod
     async def is_replaced(self, primary: RedisServer) -> bool:
@@ -206,6 +206,7 @@ class Cluster(Replicated):
         # each knows best itself whom it follows since the last failover
         [replica] = [one for one in self.servers if (await _view(one)).follows() == myself]
         await replica.client.execute_command("CLUSTER FAILOVER")
+        await self.replaces(primary)
 
     async def is_replaced(self, primary: RedisServer) -> bool:
         """See `Replicated.is_replaced`."""
@@ -298,8 +299,15 @@ class Sentinels(Replicated):
 
     async def fail_over(self, primary: RedisServer) -> None:
         """See `Replicated.fail_over`."""
-        del primary
-        await self._sentinels[0].client.execute_command("SENTINEL", "FAILOVER", SERVICE)
+
+        async def is_over() -> bool:
+            # it says that a failover is under way, or gives up if the replica takes too long
+            if await _named_by(self._sentinels[0]) == primary.port:
+                with contextlib.suppress(RedisError):
+                    await self._sentinels[0].client.execute_command("SENTINEL FAILOVER", SERVICE)
+            return await self.is_replaced(primary)
+
+        await until(is_over, "a replica takes over")
 
     async def is_replaced(self, primary: RedisServer) -> bool:
         """See `Replicated.is_replaced`."""
@@ -314,11 +322,8 @@ class Sentinels(Replicated):
         """See `Replicated.take_back`; the other replica is enough."""
 
     async def _named(self) -> set[int]:
-        """Ask each Sentinel for the port of the primary."""
-        return {
-            (await sentinel.client.sentinel_get_master_addr_by_name(SERVICE))[1]
-            for sentinel in self._sentinels
-        }
+        """Return the ports of what Sentinels take for the primary: one, if they agree."""
+        return {await _named_by(sentinel) for sentinel in self._sentinels}
 
     async def _is_settled(self) -> bool:
         if len(await self._named()) > 1:
@@ -414,3 +419,7 @@ async def _follows(replica: RedisServer, primary: RedisServer | None = None) -> 
     return state.get("master_link_status") == "up" and (
         primary is None or state["master_port"] == primary.port
     )
+
+
+async def _named_by(sentinel: SentinelServer) -> int:
+    return int((await sentinel.client.sentinel_get_master_addr_by_name(SERVICE))[1])

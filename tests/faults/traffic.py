@@ -30,7 +30,7 @@ class Client:
 
     Attributes:
         heard: All that it was sent, but pings.
-        first: The number of the node that it went to first, counted on from the last to the first.
+        first: Counts the nodes round and round up to the one that it went to first.
         asked: How often each node, by its number, answered its request.
     """
 

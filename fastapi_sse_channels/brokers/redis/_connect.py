@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -25,6 +25,10 @@ from ..._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
+
+
+# seconds for which the other Sentinels are waited for, once one has answered or not
+_SENTINEL_PATIENCE = 0.25
 
 
 class Connector(Protocol):
@@ -174,11 +178,26 @@ class SentinelConnector(PoolConnector):
             await client.aclose(close_connection_pool=True)
 
 
-class ProtocolSentinel(Sentinel):
-    """Sentinels that are asked for the primary with the command that is made for it.
+class _Named(NamedTuple):
+    """What a Sentinel says of a service; the greatest is the best.
 
-    redis-py reads their list of primaries, in which a server that was replaced stands until each
-    replica has heard of the new one.
+    Attributes:
+        epoch: Counts the failovers that it has heard of.
+        is_usable: Whether it takes the primary for one that works.
+        address: Of the primary.
+    """
+
+    epoch: int
+    is_usable: bool
+    address: tuple[str, int]
+
+
+class NewestSentinel(Sentinel):
+    """Sentinels of which the one counts that has heard of the latest failover.
+
+    redis-py takes the word of the first that answers, and reads a list in which a server that was
+    replaced stands until each replica has heard of the new one. Processes that ask different
+    Sentinels would use different primaries meanwhile.
     """
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
@@ -187,11 +206,29 @@ class ProtocolSentinel(Sentinel):
         Raises:
             RedisError: None of them knows.
         """
-        untyped: Any = super()
-        listed = await untyped.discover_master(service_name)
-        # the one that answered is now the first
-        named = await self.sentinels[0].sentinel_get_master_addr_by_name(service_name)
-        return named or listed
+        asked = {asyncio.ensure_future(self._ask(each, service_name)) for each in self.sentinels}
+        try:
+            done, waiting = await asyncio.wait(asked, timeout=_SENTINEL_PATIENCE)
+            while waiting and not any(task.exception() is None for task in done):
+                more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
+        finally:
+            for task in asked:
+                task.cancel()
+        named = [task.result() for task in done if task.exception() is None]
+        best = max(named, default=None)
+        if best is None or not best.is_usable:
+            msg = f"no Sentinel knows a primary of {service_name!r} that works"
+            raise MasterNotFoundError(msg)
+        return best.address
+
+    async def _ask(self, sentinel: Any, service_name: str) -> _Named:
+        state = await sentinel.sentinel_master(service_name)
+        address = await sentinel.sentinel_get_master_addr_by_name(service_name)
+        # what it says of the server that it lists means nothing for the one that it names
+        is_other = address != (state["ip"], state["port"])
+        is_usable = is_other or self.check_master_state(state, service_name)
+        return _Named(int(state["config-epoch"]), is_usable, address)
 
 
 class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -332,7 +369,7 @@ def connect_through_sentinel(
     options: dict[str, Any],
 ) -> SentinelConnector:
     """Prepare connections to the primary that Sentinels name at each connect."""
-    untyped: Any = ProtocolSentinel
+    untyped: Any = NewestSentinel
     manager = untyped(list(sentinels), sentinel_kwargs=options_for(seconds))
     client = manager.master_for(
         service,

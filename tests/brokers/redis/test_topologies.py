@@ -368,7 +368,8 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, follow, even
 class Watched:
     """Servers with a Sentinel that fails over when it is told to.
 
-    One replica hangs then, so that the failover does not end.
+    One replica hangs then, so that the failover does not end; and another Sentinel never hears of
+    it, for its user may not subscribe.
     """
 
     servers: Any
@@ -376,9 +377,13 @@ class Watched:
     replica: int
     hanging: int
     sentinel: int
+    ignorant: int
 
     def start(self) -> None:
-        options = ("--save", "", "--repl-diskless-sync-delay", "0")
+        options = (
+            *("--save", "", "--repl-diskless-sync-delay", "0"),
+            *("--user", *["mute", "on", "nopass", "~*", "resetchannels", "+@all"]),
+        )
         follow = (*options, "--replicaof", f"127.0.0.1 {self.primary}")
         self.servers.start(self.primary, *options)
         replicas = [
@@ -391,6 +396,8 @@ class Watched:
         config = f"sentinel monitor main 127.0.0.1 {self.primary} 1\n"
         sentinel = self.servers.start(self.sentinel, "--sentinel", config=config)
         wait_until(lambda: sorted(map(priority, sentinel.sentinel_slaves("main"))) == [0, 100])
+        mute = "sentinel auth-user main mute\nsentinel auth-pass main x\n"
+        self.servers.start(self.ignorant, "--sentinel", config=config + mute)
 
     def fail_over(self) -> None:
         wait_until(lambda: caught_up(self.primary))
@@ -400,7 +407,8 @@ class Watched:
         wait_until(lambda: sentinel.sentinel_get_master_addr_by_name("main")[1] == self.replica)
 
     def broker(self, **options) -> RedisBroker:
-        return RedisBroker.sentinel([("127.0.0.1", self.sentinel)], "main", **options)
+        addresses = [("127.0.0.1", port) for port in (self.ignorant, self.sentinel)]
+        return RedisBroker.sentinel(addresses, "main", **options)
 
 
 def priority(replica: dict[str, str]) -> int:
@@ -409,7 +417,7 @@ def priority(replica: dict[str, str]) -> int:
 
 @pytest.fixture
 def watched(servers, unused_ports) -> Watched:
-    them = Watched(servers, *unused_ports(4))
+    them = Watched(servers, *unused_ports(5))
     them.start()
     return them
 

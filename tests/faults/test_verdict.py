@@ -78,6 +78,15 @@ def test_each_time_that_the_store_went_back_a_reset_is_due():
     assert (tally.resets, tally.due_resets, tally.undue_resets) == (2, 2, 0)
 
 
+def test_only_what_the_store_lost_may_come_again_after_a_reset():
+    again = [reset(IDS[2]), *got(*IDS[3:5]), reset(AGAIN[3]), *got(*AGAIN[4:6])]
+    heard = [opened(IDS[0]), *got(*IDS[1:5]), *again]
+    kept = [opened(IDS[0]), *got(*IDS[1:5]), reset(IDS[1]), *got(IDS[2], *AGAIN[3:6])]
+
+    assert judge(heard, REUSED) == Tally(resets=2)
+    assert judge(kept, REUSED) == Tally(duplicated=1, resets=1)
+
+
 @pytest.mark.parametrize(
     ("heard", "what", "tally"),
     [

@@ -113,7 +113,8 @@ def judge(heard: Sequence[Heard], truth: Truth) -> Tally:
 
     A reset is due where the client stands at a position that the store does not hold any more; it
     excuses what is up to its own position. What the store lost itself need not arrive; nothing
-    else may be missing.
+    else may be missing. It may arrive again after a reset, from a node that has not left the server
+    which was replaced; nothing else may come twice.
     """
     listener = _Listener(truth)
     for item in heard:
@@ -142,6 +143,7 @@ class _Listener:
         self.tally = Tally()
         self.seen: set[str] = set()
         self.excused_up_to: Position | None = None
+        self._seen_since_reset: set[str] = set()
         self._kept = {position_of(event_id) for event_id in truth.stored}
         self._epochs = {position.epoch for position in self._kept}
         self._cursor: Position | None = None
@@ -164,6 +166,7 @@ class _Listener:
         else:
             self.excused_up_to = position
         self._cursor = position
+        self._seen_since_reset.clear()
         self._numbers.clear()
 
     def take_event(self, got: Got) -> None:
@@ -173,7 +176,8 @@ class _Listener:
         last_number = self._numbers.get(got.publisher, -1)
         if self._is_kept(position) and not self._is_kept(cursor):
             self.tally.missed_resets += 1
-        if got.event_id in self.seen or last_number == got.number:
+        seen = self.seen if self._is_kept(position) else self._seen_since_reset
+        if got.event_id in seen or last_number == got.number:
             self.tally.duplicated += 1
         elif position.epoch != cursor.epoch or position.offset > cursor.offset + 1:
             # not even an event that nobody was promised may be left out
@@ -181,6 +185,7 @@ class _Listener:
         elif position.offset <= cursor.offset or last_number > got.number:
             self.tally.disordered += 1
         self.seen.add(got.event_id)
+        self._seen_since_reset.add(got.event_id)
         self._numbers[got.publisher] = got.number
         self._cursor = position
 

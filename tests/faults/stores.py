@@ -290,8 +290,9 @@ class Sentinels(Replicated):
     async def primary(self, key: str) -> RedisServer:
         """See `Store.primary`."""
         del key
-        [port] = await self._named()
-        return next(server for server in self.servers if server.port == port)
+        named = await self._named()
+        assert named is not None, "the Sentinels do not agree"
+        return named
 
     async def settles(self) -> None:
         """See `Store.settles`."""
@@ -312,28 +313,29 @@ class Sentinels(Replicated):
     async def is_replaced(self, primary: RedisServer) -> bool:
         """See `Replicated.is_replaced`."""
         named = await self._named()
-        if len(named) == 1 and primary.port not in named:
-            # a server whose role changes closes its connections
-            with contextlib.suppress(RedisError, OSError):
-                return await _role(await self.primary("")) == "master"
+        # a server whose role changes closes its connections
+        with contextlib.suppress(RedisError, OSError):
+            return named not in (None, primary) and await _role(named) == "master"
         return False
 
     async def take_back(self, server: RedisServer) -> None:
         """See `Replicated.take_back`; the other replica is enough."""
 
-    async def _named(self) -> set[int]:
-        """Return the ports of what Sentinels take for the primary: one, if they agree."""
-        return {await _named_by(sentinel) for sentinel in self._sentinels}
+    async def _named(self) -> RedisServer | None:
+        """Find what the Sentinels take for the primary, if they agree."""
+        ports = {await _named_by(sentinel) for sentinel in self._sentinels}
+        if len(ports) > 1:
+            return None
+        return next(server for server in self.servers if server.port in ports)
 
     async def _is_settled(self) -> bool:
-        if len(await self._named()) > 1:
-            return False
-        primary = await self.primary("")
+        primary = await self._named()
         replicas = [one for one in self.servers if one.is_running and one is not primary]
         # a server whose role changes closes its connections
         with contextlib.suppress(RedisError, OSError):
             return (
-                all([await self._knows_all(sentinel) for sentinel in self._sentinels])
+                primary is not None
+                and all([await self._knows_all(sentinel) for sentinel in self._sentinels])
                 and await _role(primary) == "master"
                 and all([await _follows(replica, primary) for replica in replicas])
             )

@@ -28,13 +28,25 @@ class Batch(BaseModel):
     batch: list[Attempt]
 
 
-broker = RedisBroker(
-    os.environ["REDIS_URL"],
-    namespace=NAMESPACE,
-    follow="channel" if os.environ["FOLLOW"] == "channel" else "pattern",
-    start_timeout=30,
-    check_interval=float(os.environ.get("CHECK_INTERVAL", "30")),
-)
+def make_broker() -> RedisBroker:
+    url = os.environ["REDIS_URL"]
+    options: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "follow": os.environ["FOLLOW"],
+        "start_timeout": 30,
+        "check_interval": float(os.environ.get("CHECK_INTERVAL", "30")),
+    }
+    match os.environ.get("TOPOLOGY"):
+        case "cluster":
+            return RedisBroker.cluster(url, **options)
+        case "sentinel":
+            ports = map(int, os.environ["SENTINELS"].split(","))
+            return RedisBroker.sentinel([("127.0.0.1", port) for port in ports], "main", **options)
+        case _:
+            return RedisBroker(url, **options)
+
+
+broker = make_broker()
 events = ChannelManager(
     Numbered,
     key_prefix=KEY_PREFIX,

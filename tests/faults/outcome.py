@@ -20,10 +20,11 @@ class Outcome:
     Attributes:
         fault: Its name.
         acknowledged: Events whose publisher was told that they are stored.
+        forgotten: Those of them that the store did not keep.
         tally: What went wrong, summed over the clients.
-        expected_resets: For all clients together.
         failures: Publishes that raised `PublishError`.
         healed: Seconds until the last client got an event again.
+        heals_within: Seconds that this may take.
         healing_starved: Seconds meanwhile for which processes that take part had no CPU.
         noticed: Seconds until `is_healthy` was false on the last node concerned, if it hung.
         stall: Longest that a node's event loop was kept from running, in seconds.
@@ -34,10 +35,11 @@ class Outcome:
 
     fault: str
     acknowledged: int = 0
+    forgotten: int = 0
     tally: Tally = field(default_factory=Tally)
-    expected_resets: int = 0
     failures: int = 0
     healed: float = 0.0
+    heals_within: float = HEALED_WITHIN
     healing_starved: float = 0.0
     noticed: float | None = None
     stall: float = 0.0
@@ -51,10 +53,11 @@ class Outcome:
             "events lost": self.tally.lost,
             "events duplicated": self.tally.duplicated,
             "events out of order": self.tally.disordered,
-            "resets too many or missing": self.tally.wrong_resets,
+            "resets without a reason": self.tally.undue_resets,
+            "resets missing": self.tally.missed_resets,
         }
         times = [
-            ("first event after healing", self.healed - self.healing_starved, HEALED_WITHIN),
+            ("first event after healing", self.healed - self.healing_starved, self.heals_within),
             ("fault noticed", self.noticed or 0.0, NOTICED_WITHIN),
             ("publish ended", self.slowest - self.starved, PUBLISH_WITHIN),
             ("event loop stalled", self.stall, LONGEST_STALL),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -41,10 +42,17 @@ def workplace() -> Iterator[Path]:
         yield Path(directory)
 
 
+# below those that the system hands to clients, so that none takes a port before it is used
+_PORTS = iter(random.sample(range(10_000, 32_000), 22_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port that nobody uses, and that this function has not returned before."""
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port was used")
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -108,17 +116,21 @@ class RedisServer(Process):
 
     Attributes:
         port: Its port.
+        directory: Its working directory.
         client: For looking at it, past every proxy.
     """
 
     DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+    # a replica gets its copy at once, rather than together with others that might come
+    _KIND: tuple[str, ...] = ("--save", "", "--repl-diskless-sync-delay", "0")
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.port = free_port()
-        directory = directory / f"redis-{self.port}"
-        directory.mkdir()
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        super().__init__(directory, "redis", [*command, *options], cwd=directory)
+        self.directory = directory / f"redis-{self.port}"
+        self.directory.mkdir()
+        address = ("--port", str(self.port), "--bind", "127.0.0.1")
+        command = ["redis-server", *self._KIND, *address, *options]
+        super().__init__(self.directory, "redis", command, cwd=self.directory)
         self.client: Any = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     async def start(self) -> None:
@@ -134,6 +146,12 @@ class RedisServer(Process):
         with contextlib.suppress(RedisError, OSError):
             return bool(await self.client.ping())
         return False
+
+
+class SentinelServer(RedisServer):
+    """A `redis-server` that watches others, as its `sentinel.conf` says."""
+
+    _KIND = ("sentinel.conf", "--sentinel")
 
 
 class NodeProcess(Process):

@@ -17,6 +17,7 @@ _CHUNKS_ON_THE_WAY = 64
 class _Wire:
     client: socket.socket
     server: socket.socket
+    is_subscription: bool = False
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -33,6 +34,8 @@ class Proxy:
         self.port = 0
         self._delay = 0.0
         self._rate: float | None = None
+        self._spares_commands = False
+        self._refuses = False
         self._is_fast = asyncio.Event()
         self._to_server = asyncio.Event()
         self._to_client = asyncio.Event()
@@ -55,19 +58,29 @@ class Proxy:
     def heal(self) -> None:
         """Let everything pass; what was held back arrives, as it does when TCP sends it again."""
         self._delay, self._rate = 0.0, None
+        self._spares_commands = self._refuses = False
         self._is_fast.set()
         self._to_server.set()
         self._to_client.set()
 
-    def slow_down(self, delay: float, rate: float | None = None) -> None:
+    def slow_down(
+        self, delay: float, rate: float | None = None, *, spare_commands: bool = False
+    ) -> None:
         """Carry everything late.
 
         Args:
             delay: Seconds that every byte is under way, each way.
             rate: Bytes a second, each way of each connection; `None` without limit.
+            spare_commands: Slow down nothing but what is sent to those who subscribed.
         """
         self._delay, self._rate = delay, rate
+        self._spares_commands = spare_commands
         self._is_fast.clear()
+
+    async def refuse(self) -> None:
+        """Break every connection, and each one that is made until `heal`."""
+        self._refuses = True
+        await self.reset()
 
     def black_hole(self) -> None:
         """Carry nothing, and say nothing."""
@@ -88,6 +101,9 @@ class Proxy:
 
     def _accept(self, listener: socket.socket) -> None:
         client, _ = listener.accept()
+        if self._refuses:
+            _abort(client)
+            return
         server = socket.socket()
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         for end in (client, server):
@@ -110,6 +126,11 @@ class Proxy:
             wire.tasks += self._carry(wire, wire.client, wire.server, self._to_server)
             wire.tasks += self._carry(wire, wire.server, wire.client, self._to_client)
 
+    def _delay_of(self, wire: _Wire, source: socket.socket) -> float:
+        if self._spares_commands and not (wire.is_subscription and source is wire.server):
+            return 0.0
+        return self._delay
+
     def _carry(
         self, wire: _Wire, source: socket.socket, sink: socket.socket, gate: asyncio.Event
     ) -> list[asyncio.Task[None]]:
@@ -121,7 +142,8 @@ class Proxy:
                 while True:
                     await gate.wait()
                     data = await loop.sock_recv(source, _BUFFER)
-                    await on_the_way.put((loop.time() + self._delay, data))
+                    wire.is_subscription |= source is wire.client and b"SUBSCRIBE" in data
+                    await on_the_way.put((loop.time() + self._delay_of(wire, source), data))
                     if not data:
                         return
             await on_the_way.put((0, b""))
@@ -151,5 +173,11 @@ def _break(wire: _Wire, *, abruptly: bool = True) -> None:
         task.cancel()
     for end in (wire.client, wire.server):
         if abruptly:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        end.close()
+            _abort(end)
+        else:
+            end.close()
+
+
+def _abort(end: socket.socket) -> None:
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end.close()

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
-from .outcome import Outcome
+from .outcome import NOTICED_WITHIN, Outcome
 from .processes import RedisServer, until, workplace
-from .site import ENOUGH, Site
+from .proxy import Proxy
+from .site import CHANNELS, ENOUGH, Loses, Site
+from .stores import WAITS_FOR_REPLICA, Cluster, OneServer, Sentinels, Store
 from .traffic import ScriptPublisher
 from .verdict import position_of
 
 _KILLS = 20
+_LAGS = (0.7, 2.0)
+_MOVES = 2
+_SLOT_MOVES = 3
+
+_DURABLE = functools.partial(OneServer, options=RedisServer.DURABLE)
+_SAFER_SENTINELS = functools.partial(Sentinels, options=WAITS_FOR_REPLICA)
 
 
 @dataclass(frozen=True)
@@ -25,16 +35,20 @@ class Fault:
     Attributes:
         name: What it is called in the table.
         inject: Does it, and undoes it where that is not up to the library.
-        redis_options: Of the server.
-        loses_data: Whether the server loses what it acknowledged.
-        behind_proxy: Who reaches the server through the proxy: nodes by number, and scripts.
+        store: Makes what is broken.
+        loses: Whether the store loses what it acknowledged.
+        behind_proxies: For each proxy, who reaches the server through it: nodes by number, and
+            scripts.
+        follow: What each node is told, one after the other, for round after round; see
+            `RedisBroker`.
     """
 
     name: str
     inject: Callable[[Site], Awaitable[None]]
-    redis_options: tuple[str, ...] = RedisServer.DURABLE
-    loses_data: bool = False
-    behind_proxy: frozenset[int | str] = frozenset({1})
+    store: Callable[[Path], Store] = _DURABLE
+    loses: Loses = "never"
+    behind_proxies: tuple[frozenset[int | str], ...] = (frozenset({1}),)
+    follow: tuple[tuple[str, str], ...] = (("channel", "pattern"), ("pattern", "channel"))
 
 
 async def run(fault: Fault, directory: Path, *, follow: Sequence[str], quota: int) -> Outcome:
@@ -49,9 +63,9 @@ async def run(fault: Fault, directory: Path, *, follow: Sequence[str], quota: in
     site = Site(
         directory,
         Outcome(fault.name),
-        redis_options=fault.redis_options,
-        loses_data=fault.loses_data,
-        behind_proxy=fault.behind_proxy,
+        fault.store(directory),
+        loses=fault.loses,
+        behind_proxies=fault.behind_proxies,
         follow=follow,
     )
     try:
@@ -76,8 +90,6 @@ async def run_all(
 ) -> None:
     """Let faults happen, several at a time, since most of a fault is waiting.
 
-    One node follows a pattern, and the other each channel; the next time it is the other way round.
-
     Args:
         faults: What goes wrong, in this order.
         report: Told of each outcome when it is there.
@@ -85,12 +97,12 @@ async def run_all(
         quota: Events to be acknowledged at least, for each.
     """
     waiting = iter(faults)
-    modes = {fault.name: ["channel", "pattern"] for fault in faults}
+    rounds: Counter[str] = Counter()
 
     async def lane() -> None:
         for fault in waiting:
-            follow = modes[fault.name]
-            modes[fault.name] = follow[::-1]
+            follow = fault.follow[rounds[fault.name] % len(fault.follow)]
+            rounds[fault.name] += 1
             with workplace() as directory:
                 report(await run(fault, directory, follow=follow, quota=quota))
 
@@ -182,7 +194,7 @@ async def _flush(site: Site) -> None:
 
 async def _fail_over_to_lagging_replica(site: Site) -> None:
     wire = await site.add_proxy(site.redis.port)
-    replica = await site.add_replica(wire.port)
+    replica = await site.one_server.add_replica(wire.port)
     # nobody else follows this channel, so a node has to find out from the store alone
     late = site.add_client("late", 0)
     site.add_publisher(ScriptPublisher("late", "late", site.proxy.port, 0))
@@ -197,8 +209,7 @@ async def _fail_over_to_lagging_replica(site: Site) -> None:
     tops = {c.channel: position_of(c.last_event_id or "").offset for c in site.clients}
     for channel, top in tops.items():
         assert await site.top(replica, channel) < top, "the replica does not lag"
-    await replica.client.execute_command("REPLICAOF", "NO", "ONE")
-    site.redis = replica
+    await site.one_server.promote(replica)
     # the offsets that clients have seen are used again before any node is back
     for channel, top in tops.items():
         early = site.add_publisher(ScriptPublisher(f"early-{channel}", channel, replica.port, 0))
@@ -249,27 +260,135 @@ async def _freeze(site: Site) -> None:
     site.healed()
 
 
+async def _move_while_behind(site: Site, fall_behind: Callable[[Proxy], Awaitable[None]]) -> None:
+    """Bring clients to a node that does not know yet what they got at the other, and back."""
+    for behind, proxy in enumerate(site.proxies):
+        ahead = 1 - behind
+        await fall_behind(proxy)
+        for _ in range(_MOVES):
+            await site.bring_movers_to(ahead)
+            await site.heard_more(ENOUGH, site.movers)
+            await site.bring_movers_to(behind)
+        proxy.heal()
+        site.healed()
+        await site.heard_more(ENOUGH, site.clients)
+
+
+async def _move_while_subscription_lags(site: Site) -> None:
+    async def lag(proxy: Proxy, seconds: float) -> None:
+        proxy.slow_down(seconds, spare_commands=True)
+
+    for seconds in _LAGS:
+        await _move_while_behind(site, functools.partial(lag, seconds=seconds))
+
+
+async def _move_while_link_lags(site: Site) -> None:
+    async def lag(proxy: Proxy, seconds: float) -> None:
+        proxy.slow_down(seconds)
+
+    for seconds in _LAGS:
+        await _move_while_behind(site, functools.partial(lag, seconds=seconds))
+
+
+async def _move_while_refused(site: Site) -> None:
+    await _move_while_behind(site, Proxy.refuse)
+
+
+async def _move_while_in_black_hole(site: Site) -> None:
+    async def cut(proxy: Proxy) -> None:
+        proxy.black_hole()
+
+    await _move_while_behind(site, cut)
+
+
+async def _kill_primary(site: Site) -> None:
+    primary = await site.store.primary(site.key("a"))
+    async with site.moving():
+        await primary.end(SIGKILL)
+        await site.replicated.replaces(primary)
+        site.healed()
+        await site.heard_more(ENOUGH, site.clients)
+    await site.replicated.take_back(primary)
+
+
+async def _stop_primary(site: Site) -> None:
+    primary = await site.store.primary(site.key("a"))
+    async with site.moving():
+        primary.send(SIGSTOP)
+        # that it hangs has to be noticed first
+        site.outcome.heals_within += NOTICED_WITHIN
+        await site.replicated.replaces(primary)
+        site.healed()
+        await site.heard_more(ENOUGH, site.clients)
+        primary.send(SIGCONT)
+        await site.store.settles()
+        await site.heard_more(ENOUGH, site.clients)
+
+
+async def _fail_over(site: Site) -> None:
+    async with site.moving():
+        for channel in CHANNELS:
+            primary = await site.store.primary(site.key(channel))
+            await site.replicated.fail_over(primary)
+            await site.store.settles()
+            site.healed()
+            await site.heard_more(ENOUGH, site.clients)
+
+
+async def _move_slots(site: Site) -> None:
+    cluster = site.store
+    assert isinstance(cluster, Cluster)
+    async with site.moving():
+        for _ in range(_SLOT_MOVES):
+            for channel in CHANNELS:
+                key = site.key(channel)
+                source = await cluster.primary(key)
+                target = next(one for one in await cluster.primaries() if one is not source)
+                await cluster.move_slot(key, target)
+                await site.store.settles()
+                site.healed()
+                await site.heard_more(ENOUGH, site.clients)
+
+
 _EVERYBODY: frozenset[int | str] = frozenset({0, 1, "script"})
+_EACH: tuple[frozenset[int | str], ...] = (frozenset({0}), frozenset({1}))
+# the nodes of a cluster do not hear each other unless they follow alike
+_CHANNEL = (("channel", "channel"), ("pattern", "pattern"))
+_PATTERN = _CHANNEL[::-1]
 
 FAULTS = (
     Fault("restart (SIGTERM)", _restart),
     Fault("kill -9, AOF", _kill),
-    Fault("kill -9, no persistence", _kill, redis_options=(), loses_data=True),
+    Fault("kill -9, no persistence", _kill, OneServer, loses="always"),
     Fault("hang (SIGSTOP)", _hang),
     Fault("black hole", _black_hole),
-    Fault("black hole, then reset", _black_hole_then_reset, behind_proxy=_EVERYBODY),
-    Fault("output-buffer kick", _kick, redis_options=()),
+    Fault("black hole, then reset", _black_hole_then_reset, behind_proxies=(_EVERYBODY,)),
+    Fault("output-buffer kick", _kick, OneServer),
     Fault("20 times CLIENT KILL", _client_kill),
-    Fault("FLUSHALL", _flush, loses_data=True),
+    Fault("FLUSHALL", _flush, loses="always"),
     Fault(
         "failover to a lagging replica",
         _fail_over_to_lagging_replica,
-        redis_options=(),
-        loses_data=True,
-        behind_proxy=_EVERYBODY,
+        OneServer,
+        loses="always",
+        behind_proxies=(_EVERYBODY,),
     ),
-    Fault("slow link", _slow_link, behind_proxy=frozenset({1, "script"})),
+    Fault("slow link", _slow_link, behind_proxies=(frozenset({1, "script"}),)),
     Fault("node kill -9", _kill_node),
     Fault("node SIGTERM", _stop_node),
     Fault("subscription times out", _freeze),
+    Fault("moves, subscription lags", _move_while_subscription_lags, behind_proxies=_EACH),
+    Fault("moves, link lags", _move_while_link_lags, behind_proxies=_EACH),
+    Fault("moves, link refused", _move_while_refused, behind_proxies=_EACH),
+    Fault("moves, black hole", _move_while_in_black_hole, behind_proxies=_EACH),
+    Fault("Cluster: kill -9", _kill_primary, Cluster, "maybe", (), _CHANNEL),
+    Fault("Cluster: SIGSTOP, SIGCONT", _stop_primary, Cluster, "maybe", (), _PATTERN),
+    Fault("Cluster: planned failover", _fail_over, Cluster, "never", (), _PATTERN),
+    Fault("Cluster: slots move", _move_slots, Cluster, "never", (), _CHANNEL),
+    Fault("Sentinel: kill -9", _kill_primary, Sentinels, "maybe", ()),
+    Fault("Sentinel: SIGSTOP, SIGCONT", _stop_primary, Sentinels, "maybe", ()),
+    Fault("Sentinel: planned failover", _fail_over, Sentinels, "maybe", ()),
+    Fault("Sentinel, min-replicas: kill -9", _kill_primary, _SAFER_SENTINELS, "maybe", ()),
+    Fault("Sentinel, min-replicas: SIGSTOP, SIGCONT", _stop_primary, _SAFER_SENTINELS, "maybe", ()),
+    Fault("Sentinel, min-replicas: planned failover", _fail_over, _SAFER_SENTINELS, "maybe", ()),
 )

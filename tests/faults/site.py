@@ -1,13 +1,14 @@
-"""What faults are done to: a Redis, two nodes, publishers and clients."""
+"""What faults are done to: a store, two nodes, publishers and clients."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from fastapi_sse_channels._core.keys import KeySpace
 from fastapi_sse_channels.brokers.redis._names import Names
@@ -17,8 +18,13 @@ from .events import KEY_PREFIX, NAMESPACE
 from .outcome import Outcome
 from .processes import NodeProcess, Process, RedisServer, until
 from .proxy import Proxy
+from .stores import OneServer, Replicated, Store
 from .traffic import Client, NodePublisher, Publisher, ScriptPublisher
 from .verdict import Truth, first_event_after, judge
+
+# What a store that acknowledged events may have lost in the end: nothing, something, or what every
+# client had got.
+Loses = Literal["never", "maybe", "always"]
 
 CHANNELS = ("a", "b")
 CLIENTS_ON_EACH_NODE = 2
@@ -30,11 +36,11 @@ KEYS = KeySpace(KEY_PREFIX, "events")
 
 
 class Site:
-    """A Redis, two nodes, and their traffic.
+    """A store, two nodes, and their traffic.
 
     Attributes:
-        redis: The server; after a failover the promoted one.
-        proxy: Between the server and those that the fault puts behind it.
+        store: The store.
+        proxies: Each between its server and those that the fault puts behind it.
         nodes: The nodes.
         clients: All clients.
         publishers: All publishers.
@@ -44,30 +50,29 @@ class Site:
         self,
         directory: Path,
         outcome: Outcome,
+        store: Store,
         *,
-        redis_options: tuple[str, ...],
-        loses_data: bool,
-        behind_proxy: frozenset[int | str],
+        loses: Loses,
+        behind_proxies: Sequence[frozenset[int | str]],
         follow: Sequence[str],
     ) -> None:
         """Prepare.
 
         Args:
-            directory: For the files of the servers.
+            directory: For the files of the nodes.
             outcome: Is filled in.
-            redis_options: See `Fault`, as the next two.
-            loses_data: See there.
-            behind_proxy: See there.
+            store: Is started and closed.
+            loses: See `Fault`.
+            behind_proxies: See there.
             follow: What each node is told, one after the other; see `RedisBroker`.
         """
         self.directory = directory
         self.outcome = outcome
-        self._redis_options = redis_options
-        self._loses_data = loses_data
-        self._behind_proxy = behind_proxy
+        self.store = store
+        self._loses: Loses = loses
+        self._behind_proxies = behind_proxies
         self._follow = follow
-        self.redis = RedisServer(directory, *redis_options)
-        self.proxy = Proxy(self.redis.port)
+        self.proxies = [Proxy(store.servers[0].port) for _ in behind_proxies]
         self.nodes: list[NodeProcess] = []
         self.clients: list[Client] = []
         self.publishers: list[Publisher] = []
@@ -78,12 +83,15 @@ class Site:
 
     async def open(self) -> None:
         """Start everything but the publishers."""
-        self._cleanup.push_async_callback(self.redis.close)
-        await self.redis.start()
-        await self.proxy.start()
-        self._cleanup.push_async_callback(self.proxy.stop)
+        self._cleanup.push_async_callback(self.store.close)
+        await self.store.start()
+        for proxy in self.proxies:
+            await proxy.start()
+            self._cleanup.push_async_callback(proxy.stop)
         self.nodes = [
-            NodeProcess(self.directory, self.port_for(number), follow=follow)
+            NodeProcess(
+                self.directory, self.port_for(number), follow=follow, **self.store.environment()
+            )
             for number, follow in enumerate(self._follow)
         ]
         for node in self.nodes:
@@ -99,23 +107,33 @@ class Site:
         await asyncio.gather(*(client.leave() for client in self.clients))
         await self._cleanup.aclose()
 
+    @property
+    def redis(self) -> RedisServer:
+        """The server of a store that has one."""
+        return self.one_server.servers[0]
+
+    @property
+    def one_server(self) -> OneServer:
+        """The store, where it is one server."""
+        assert isinstance(self.store, OneServer)
+        return self.store
+
+    @property
+    def replicated(self) -> Replicated:
+        """The store, where it fails over by itself."""
+        assert isinstance(self.store, Replicated)
+        return self.store
+
+    @property
+    def proxy(self) -> Proxy:
+        """The first proxy."""
+        return self.proxies[0]
+
     def port_for(self, who: int | str) -> int:
-        """The port at which a node or the scripts find the server."""
-        return self.proxy.port if who in self._behind_proxy else self.redis.port
-
-    async def add_replica(self, upstream: int) -> RedisServer:
-        """Start a replica of whatever is at a port, and wait until it follows."""
-        replica = RedisServer(
-            self.directory, *self._redis_options, "--replicaof", f"127.0.0.1 {upstream}"
-        )
-        self._cleanup.push_async_callback(replica.close)
-        await replica.start()
-
-        async def follows() -> bool:
-            return bool((await replica.client.info("replication"))["master_link_status"] == "up")
-
-        await until(follows, "the replica follows")
-        return replica
+        """The port at which a node or the scripts find a server."""
+        ways = zip(self.proxies, self._behind_proxies, strict=True)
+        server = self.store.servers[0]
+        return next((proxy.port for proxy, behind in ways if who in behind), server.port)
 
     async def add_proxy(self, upstream: int) -> Proxy:
         proxy = Proxy(upstream)
@@ -142,13 +160,43 @@ class Site:
             for number, _ in enumerate(self.nodes):
                 name = f"node-{number}"
                 self.add_publisher(NodePublisher(name, channel, self.nodes, number, _PAUSE))
-            self.add_publisher(ScriptPublisher("script", channel, self.port_for("script"), _PAUSE))
+            if isinstance(self.store, OneServer):
+                script = ScriptPublisher("script", channel, self.port_for("script"), _PAUSE)
+                self.add_publisher(script)
         await self.heard_more(ENOUGH, self.clients)
 
     async def heard_more(self, count: int, clients: Sequence[Client]) -> None:
         """Wait until clients got more events."""
         goals = [(client, len(client.heard) + count) for client in clients]
         await until(lambda: all(len(c.heard) >= goal for c, goal in goals), "events arrive")
+
+    @property
+    def movers(self) -> list[Client]:
+        """The clients that change nodes; of the others, each node keeps one on every channel."""
+        return [client for client in self.clients if client.first < len(self.nodes)]
+
+    async def bring_movers_to(self, number: int) -> None:
+        """Cut their streams, and wait until each has asked a node to go on."""
+        asked = [(client, client.asked[number]) for client in self.movers]
+        for client in self.movers:
+            client.go_to(number)
+        await until(lambda: all(c.asked[number] > n for c, n in asked), f"all ask node {number}")
+
+    @asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """Let clients change nodes meanwhile, one after the other."""
+        task = asyncio.create_task(self._move())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _move(self) -> None:
+        while True:
+            for client in self.movers:
+                client.go_on_elsewhere()
+                await asyncio.sleep(_PAUSE)
 
     async def publishes_fail(self, *who: int | str) -> None:
         """Wait until publishing failed everywhere, or where it is said."""
@@ -193,8 +241,9 @@ class Site:
         )
         await until(lambda: self.acknowledged() >= quota, "enough is acknowledged", 60)
         await asyncio.gather(*(publisher.stop() for publisher in self.publishers))
+        await self.store.settles()
         await until(self._is_healthy, "every node that runs is healthy again")
-        await until(self._has_one_subscription_a_node, "connections that were lost are closed")
+        await until(self._nobody_else_listens, "connections that were lost are closed")
         await self.look_at()
         outcome.complaints += [line for p in self.publishers for line in p.surprises]
         outcome.complaints += [line for node in self.nodes for line in node.complaints()]
@@ -205,9 +254,14 @@ class Site:
                 await until(functools.partial(_is_at_end, client, truth), "", 10)
             except AssertionError:
                 outcome.complaints.append(f"a client of {client.channel} never came to the end")
-            outcome.tally += judge(client.heard, truth)
-        outcome.expected_resets = len(self.clients) * self._loses_data
+            tally = judge(client.heard, truth)
+            outcome.tally += tally
+            if self._loses == "always" and tally.due_resets != 1:
+                outcome.complaints.append(f"a client was due {tally.due_resets} resets, not one")
         outcome.acknowledged = self.acknowledged()
+        outcome.forgotten = sum(len(truth.forgotten) for truth in truths.values())
+        if self._loses == "never" and outcome.forgotten:
+            outcome.complaints.append(f"the store lost {outcome.forgotten} events")
         outcome.failures = sum(publisher.failures for publisher in self.publishers)
         slowest = max(self.publishers, key=lambda publisher: publisher.slowest)
         outcome.slowest, outcome.starved = slowest.slowest, slowest.starved
@@ -216,7 +270,7 @@ class Site:
 
     def _waits(self) -> dict[Process | None, float]:
         """What everything between a publisher and a client waited for a CPU so far, in seconds."""
-        processes = (self.redis, *self.nodes)
+        processes = (*self.store.servers, *self.nodes)
         return {None: cpu_wait(), **{process: process.waited() for process in processes}}
 
     def _heals_after(self) -> float:
@@ -226,9 +280,13 @@ class Site:
         states = [await node.get("/watch") for node in self.nodes if node.is_running]
         return all(state["health"][-1][1] for state in states)
 
-    async def _has_one_subscription_a_node(self) -> bool:
-        running = sum(node.is_running for node in self.nodes)
-        return len(await self.redis.client.client_list(_type="pubsub")) == running
+    async def _nobody_else_listens(self) -> bool:
+        connections = [
+            self.store.connections(follow)
+            for node, follow in zip(self.nodes, self._follow, strict=True)
+            if node.is_running
+        ]
+        return await self.store.listening() == sum(connections)
 
     def acknowledged(self) -> int:
         return sum(len(publisher.acknowledged) for publisher in self.publishers)
@@ -236,9 +294,14 @@ class Site:
     def channels(self) -> list[str]:
         return sorted({client.channel for client in self.clients})
 
+    @staticmethod
+    def key(channel: str) -> str:
+        """The key in the store that holds a channel's position."""
+        return NAMES.position(KEYS.key(channel))
+
     async def top(self, server: RedisServer, channel: str) -> int:
         """The offset that a server's log of a channel has come to."""
-        return int(await server.client.hget(NAMES.position(KEYS.key(channel)), "s") or 0)
+        return int(await server.client.hget(self.key(channel), "s") or 0)
 
     async def comes_to(self, server: RedisServer, channel: str, offset: int) -> None:
         """Wait until a server's log of a channel reaches an offset."""
@@ -250,8 +313,9 @@ class Site:
 
     async def _truth(self, channel: str) -> Truth:
         key = KEYS.key(channel)
-        state = await self.redis.client.hgetall(NAMES.position(key))
-        entries = await self.redis.client.xrange(NAMES.log(key))
+        server = await self.store.primary(self.key(channel))
+        state = await server.client.hgetall(self.key(channel))
+        entries = await server.client.xrange(NAMES.log(key))
         epoch = state[b"e"].decode()
         self._check_store(channel, state, entries)
         acknowledged = {
@@ -264,7 +328,7 @@ class Site:
             f"{epoch}.{entry_id.partition(b'-')[0].decode()}.{fields[b'n'].decode()}"
             for entry_id, fields in entries
         ]
-        return Truth(acknowledged, stored, self._loses_data)
+        return Truth(acknowledged, stored, self._loses != "never")
 
     def _check_store(
         self,

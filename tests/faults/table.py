@@ -9,10 +9,11 @@ from .outcome import Outcome
 _HEAD = (
     "fault",
     "acknowledged",
+    "lost by Redis",
     "lost",
     "duplicated",
     "out of order",
-    "resets (expected)",
+    "resets (due)",
     "healed → first event",
     "noticed after",
     "worst loop stall",
@@ -32,14 +33,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     noticed = [outcome.noticed for outcome in outcomes if outcome.noticed is not None]
-    expected = sum(outcome.expected_resets for outcome in outcomes)
+    due = sum(outcome.tally.due_resets for outcome in outcomes)
     return (
         name,
         f"{sum(outcome.acknowledged for outcome in outcomes):,}".replace(",", " "),
+        str(sum(outcome.forgotten for outcome in outcomes)),
         str(sum(outcome.tally.lost for outcome in outcomes)),
         str(sum(outcome.tally.duplicated for outcome in outcomes)),
         str(sum(outcome.tally.disordered for outcome in outcomes)),
-        f"{sum(outcome.tally.resets for outcome in outcomes)} ({expected})",
+        f"{sum(outcome.tally.resets for outcome in outcomes)} ({due})",
         f"{max(outcome.healed for outcome in outcomes):.2f} s",
         f"{max(noticed):.1f} s" if noticed else "",
         f"{max(outcome.stall for outcome in outcomes) * 1000:.0f} ms",

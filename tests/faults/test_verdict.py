@@ -27,13 +27,13 @@ def reset(event_id):
     return WasReset(event_id, "epoch", 0)
 
 
-def truth(*stored, acknowledged=None, loses_data=False):
-    return Truth(set(stored if acknowledged is None else acknowledged), stored, loses_data)
+def truth(*stored, acknowledged=None, may_lose=False):
+    return Truth(set(stored if acknowledged is None else acknowledged), stored, may_lose)
 
 
 ALL = truth(*IDS[1:5])
-LOST = truth(*OTHER[1:4], acknowledged=[*IDS[1:4], *OTHER[1:4]], loses_data=True)
-REUSED = truth(*IDS[1:3], *AGAIN[3:6], acknowledged=[*IDS[1:5], *AGAIN[3:6]], loses_data=True)
+LOST = truth(*OTHER[1:4], acknowledged=[*IDS[1:4], *OTHER[1:4]], may_lose=True)
+REUSED = truth(*IDS[1:3], *AGAIN[3:6], acknowledged=[*IDS[1:5], *AGAIN[3:6]], may_lose=True)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,33 @@ REUSED = truth(*IDS[1:3], *AGAIN[3:6], acknowledged=[*IDS[1:5], *AGAIN[3:6]], lo
     ids=["all", "resumed", "reset", "reset late", "reset within an epoch", "reset on return"],
 )
 def test_what_was_promised_is_in_order(heard, what):
-    resets = int(what.loses_data)
+    resets = int(what.may_lose)
 
     assert judge(heard, what) == Tally(resets=resets)
+
+
+def test_what_the_store_lost_before_a_client_got_it_is_no_reason_for_a_reset():
+    heard = [opened(IDS[0]), *got(*IDS[1:3], *AGAIN[3:6])]
+
+    assert judge(heard, REUSED) == Tally()
+    assert REUSED.forgotten == set(IDS[3:5])
+
+
+def test_each_time_that_the_store_went_back_a_reset_is_due():
+    heard = [opened(IDS[0]), *got(*IDS[1:4]), reset(IDS[6]), reset(AGAIN[4]), *got(AGAIN[5])]
+
+    tally = judge(heard, REUSED)
+
+    assert (tally.resets, tally.due_resets, tally.undue_resets) == (2, 2, 0)
+
+
+def test_only_what_the_store_lost_may_come_again_after_a_reset():
+    again = [reset(IDS[2]), *got(*IDS[3:5]), reset(AGAIN[3]), *got(*AGAIN[4:6])]
+    heard = [opened(IDS[0]), *got(*IDS[1:5]), *again]
+    kept = [opened(IDS[0]), *got(*IDS[1:5]), reset(IDS[1]), *got(IDS[2], *AGAIN[3:6])]
+
+    assert judge(heard, REUSED) == Tally(resets=2)
+    assert judge(kept, REUSED) == Tally(duplicated=1, resets=1)
 
 
 @pytest.mark.parametrize(
@@ -93,17 +117,17 @@ def test_what_was_promised_is_in_order(heard, what):
         (
             [opened(IDS[0]), *got(*IDS[1:3]), reset(IDS[2]), *got(*IDS[3:5])],
             ALL,
-            Tally(resets=1, wrong_resets=1),
+            Tally(resets=1, undue_resets=1),
         ),
         (
             [opened(IDS[0]), reset(IDS[4])],
             ALL,
-            Tally(lost=4, resets=1, wrong_resets=1),
+            Tally(lost=4, resets=1, undue_resets=1),
         ),
         (
             [opened(IDS[0]), *got(*IDS[1:4]), *got(*OTHER[1:4])],
             LOST,
-            Tally(lost=1, wrong_resets=1, duplicated=0),
+            Tally(lost=1, missed_resets=1),
         ),
         (
             [opened(IDS[0]), *got(*IDS[1:4]), reset(OTHER[0]), *got(OTHER[1], OTHER[3])],
@@ -119,12 +143,17 @@ def test_what_was_promised_is_in_order(heard, what):
                 *got(*OTHER[1:4]),
             ],
             LOST,
-            Tally(resets=2, wrong_resets=1),
+            Tally(resets=2, undue_resets=1),
         ),
         (
             [opened(IDS[0]), *got(*IDS[1:5]), resumed(IDS[4]), *got(AGAIN[5])],
             REUSED,
-            Tally(lost=2, wrong_resets=1),
+            Tally(lost=2, missed_resets=1),
+        ),
+        (
+            [opened(IDS[0]), *got(*IDS[1:3]), reset(AGAIN[4]), *got(AGAIN[5])],
+            REUSED,
+            Tally(lost=2, resets=1, undue_resets=1),
         ),
     ],
     ids=[
@@ -142,6 +171,7 @@ def test_what_was_promised_is_in_order(heard, what):
         "a hole after a reset",
         "two resets",
         "offsets used again, unnoticed",
+        "a reset before anything was got that was lost",
     ],
 )
 def test_what_was_broken_is_counted(heard, what, tally):

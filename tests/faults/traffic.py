@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,15 +30,20 @@ class Client:
 
     Attributes:
         heard: All that it was sent, but pings.
+        first: Counts the nodes round and round up to the one that it went to first.
+        asked: How often each node, by its number, answered its request.
     """
 
     def __init__(self, channel: str, nodes: Sequence[NodeProcess], first: int) -> None:
         self.channel = channel
         self.heard: list[Heard] = []
         self.last_event_id: str | None = None
+        self.asked: Counter[int] = Counter()
+        self.first = first
         self._nodes = nodes
         self._turn = first
         self._task: asyncio.Task[None] | None = None
+        self._stream: asyncio.Task[None] | None = None
 
     def come(self) -> None:
         """Connect, and come back whenever the stream ends."""
@@ -49,19 +55,37 @@ class Client:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    def go_to(self, number: int) -> None:
+        """Cut the stream, and come back to a node."""
+        self._turn = number
+        self.go_on_elsewhere()
+
+    def go_on_elsewhere(self) -> None:
+        """Cut the stream, and come back to the next node."""
+        if self._stream is not None:
+            self._stream.cancel()
+
     @property
     def is_listening(self) -> bool:
         return bool(self.heard)
 
     async def _run(self) -> None:
         while True:
-            node = self._nodes[self._turn % len(self._nodes)]
-            with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
-                await self._stream(node)
+            number = self._turn % len(self._nodes)
             self._turn += 1
+            self._stream = asyncio.create_task(self._follow(number))
+            try:
+                await asyncio.wait([self._stream])
+            finally:
+                self._stream.cancel()
             await asyncio.sleep(_RETRY_AFTER)
 
-    async def _stream(self, node: NodeProcess) -> None:
+    async def _follow(self, number: int) -> None:
+        with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
+            await self._request(number)
+
+    async def _request(self, number: int) -> None:
+        node = self._nodes[number]
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port, limit=2**20)
         try:
             had_id = self.last_event_id is not None
@@ -69,6 +93,7 @@ class Client:
             path = f"/channels/{self.channel}/events"
             writer.write(f"GET {path} HTTP/1.1\r\nHost: node\r\n{resume}\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
+            self.asked[number] += 1
             if not head.startswith(b"HTTP/1.1 200 "):
                 return
             rest = b""

@@ -55,14 +55,21 @@ class Tally:
         duplicated: Events that it got more than once.
         disordered: Events that came after a later one.
         resets: Resets that it was sent.
-        wrong_resets: Resets too many, or missing.
+        undue_resets: Those of them for which there was no reason.
+        missed_resets: Resets that it should have been sent and was not.
     """
 
     lost: int = 0
     duplicated: int = 0
     disordered: int = 0
     resets: int = 0
-    wrong_resets: int = 0
+    undue_resets: int = 0
+    missed_resets: int = 0
+
+    @property
+    def due_resets(self) -> int:
+        """Resets that it should have been sent."""
+        return self.resets - self.undue_resets + self.missed_resets
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -70,7 +77,8 @@ class Tally:
             self.duplicated + other.duplicated,
             self.disordered + other.disordered,
             self.resets + other.resets,
-            self.wrong_resets + other.wrong_resets,
+            self.undue_resets + other.undue_resets,
+            self.missed_resets + other.missed_resets,
         )
 
 
@@ -79,13 +87,19 @@ class Truth(NamedTuple):
 
     Attributes:
         acknowledged: The events whose publisher was told that they are stored, by id.
-        stored: What the store holds in the end, oldest first.
-        loses_data: Whether the store itself lost what it had acknowledged.
+        stored: What the store holds in the end, oldest first: one unbroken chain from the start of
+            an epoch.
+        may_lose: Whether the store itself may have lost what it had acknowledged.
     """
 
     acknowledged: AbstractSet[str]
     stored: Sequence[str]
-    loses_data: bool
+    may_lose: bool
+
+    @property
+    def forgotten(self) -> AbstractSet[str]:
+        """What was acknowledged, and the store does not hold."""
+        return self.acknowledged - set(self.stored)
 
 
 def position_of(event_id: str) -> Position:
@@ -97,9 +111,12 @@ def position_of(event_id: str) -> Position:
 def judge(heard: Sequence[Heard], truth: Truth) -> Tally:
     """Judge what one client heard.
 
-    A reset excuses what is up to its position, and what the store lost itself; nothing else does.
+    A reset is due where the client stands at a position that the store does not hold any more; it
+    excuses what is up to its own position. What the store lost itself need not arrive; nothing
+    else may be missing. It may arrive again after a reset, from a node that has not left the server
+    which was replaced; nothing else may come twice.
     """
-    listener = _Listener()
+    listener = _Listener(truth)
     for item in heard:
         match item:
             case Opened():
@@ -109,17 +126,26 @@ def judge(heard: Sequence[Heard], truth: Truth) -> Tally:
             case Got():
                 listener.take_event(item)
     tally = listener.tally
-    tally.wrong_resets = abs(tally.resets - truth.loses_data)
-    tally.lost += len(_missing(listener.seen, heard, truth))
+    tally.lost += len(_missing(listener.seen, listener.excused_up_to, truth))
     return tally
 
 
 class _Listener:
-    """Goes through what a client heard, stretch by stretch; a reset begins another one."""
+    """Goes through what a client heard, stretch by stretch; a reset begins another one.
 
-    def __init__(self) -> None:
+    Attributes:
+        tally: What went wrong.
+        seen: The events that it got.
+        excused_up_to: The position of its last reset that was due.
+    """
+
+    def __init__(self, truth: Truth) -> None:
         self.tally = Tally()
         self.seen: set[str] = set()
+        self.excused_up_to: Position | None = None
+        self._seen_since_reset: set[str] = set()
+        self._kept = {position_of(event_id) for event_id in truth.stored}
+        self._epochs = {position.epoch for position in self._kept}
         self._cursor: Position | None = None
         self._numbers: dict[str, int] = {}
 
@@ -134,7 +160,13 @@ class _Listener:
 
     def take_reset(self, reset: WasReset) -> None:
         self.tally.resets += 1
-        self._cursor = position_of(reset.event_id)
+        position = position_of(reset.event_id)
+        if self._is_kept(self._cursor):
+            self.tally.undue_resets += 1
+        else:
+            self.excused_up_to = position
+        self._cursor = position
+        self._seen_since_reset.clear()
         self._numbers.clear()
 
     def take_event(self, got: Got) -> None:
@@ -142,7 +174,10 @@ class _Listener:
         assert cursor is not None, "an event came before the stream was opened"
         position = position_of(got.event_id)
         last_number = self._numbers.get(got.publisher, -1)
-        if got.event_id in self.seen or last_number == got.number:
+        if self._is_kept(position) and not self._is_kept(cursor):
+            self.tally.missed_resets += 1
+        seen = self.seen if self._is_kept(position) else self._seen_since_reset
+        if got.event_id in seen or last_number == got.number:
             self.tally.duplicated += 1
         elif position.epoch != cursor.epoch or position.offset > cursor.offset + 1:
             # not even an event that nobody was promised may be left out
@@ -150,8 +185,14 @@ class _Listener:
         elif position.offset <= cursor.offset or last_number > got.number:
             self.tally.disordered += 1
         self.seen.add(got.event_id)
+        self._seen_since_reset.add(got.event_id)
         self._numbers[got.publisher] = got.number
         self._cursor = position
+
+    def _is_kept(self, position: Position | None) -> bool:
+        if position is None:
+            return False
+        return position in self._kept or (position.offset == 0 and position.epoch in self._epochs)
 
 
 def _is_reset(heard: Sequence[Heard], opened: Opened) -> bool:
@@ -159,23 +200,16 @@ def _is_reset(heard: Sequence[Heard], opened: Opened) -> bool:
     return bool(following) and isinstance(following[0], WasReset)
 
 
-def _missing(seen: AbstractSet[str], heard: Sequence[Heard], truth: Truth) -> list[str]:
-    resets = [position_of(item.event_id) for item in heard if isinstance(item, WasReset)]
-    covered = resets[-1] if resets else None
-    kept = set(truth.stored)
-    missing = (truth.acknowledged | kept) - seen
-    return [event_id for event_id in missing if not _is_excused(event_id, covered, kept, truth)]
+def _missing(
+    seen: AbstractSet[str], excused_up_to: Position | None, truth: Truth
+) -> AbstractSet[str]:
+    expected = set(truth.stored) if truth.may_lose else {*truth.stored, *truth.acknowledged}
+    return {event_id for event_id in expected - seen if not _is_covered(event_id, excused_up_to)}
 
 
-def _is_excused(
-    event_id: str, covered: Position | None, kept: AbstractSet[str], truth: Truth
-) -> bool:
-    if covered is None or not truth.loses_data:
-        return False
-    if event_id not in kept:
-        return True
+def _is_covered(event_id: str, reset: Position | None) -> bool:
     position = position_of(event_id)
-    return position.epoch == covered.epoch and position.offset <= covered.offset
+    return reset is not None and position.epoch == reset.epoch and position.offset <= reset.offset
 
 
 def first_event_after(heard: Sequence[Heard], moment: float) -> float:

@@ -155,7 +155,9 @@ class RedisBroker(Broker):
             url: Any server of the cluster.
             follow: `"pattern"` receives the events of all channels through plain pub/sub, which a
                 cluster carries to every server; `"channel"` uses sharded pub/sub (Redis 7), with
-                one connection for each primary.
+                one connection for each primary. All processes of a cluster need the same: events
+                announced in one way reach those that listen in the other only when these look
+                at the store, up to `check_interval` later.
             publish_timeout: See the constructor.
             max_connections: Commands under way at once; further ones wait.
             options: Other options of the constructor.

@@ -7,16 +7,18 @@ executed twice and took a minute (measured with 8.1).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from ..._errors import ConfigurationError
 from .._address import without_password
@@ -25,17 +27,24 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
+# seconds for which the other Sentinels are waited for, once one has answered or not
+_SENTINEL_PATIENCE = 0.25
+
+
 class Connector(Protocol):
     """Makes the connections of a started broker; there is one for each start.
 
     Attributes:
         client: The redis-py client for commands.
         is_sharded: Whether each server carries its own pub/sub channels only.
+        may_move: Whether another server may take the place of one that still answers as if nothing
+            had happened.
         database: The number of the database.
     """
 
     client: Any
     is_sharded: bool
+    may_move: bool
     database: int
 
     def shards(self) -> Sequence[str]:
@@ -58,6 +67,16 @@ class Connector(Protocol):
         """
         ...
 
+    async def has_moved(self) -> bool:
+        """Find out whether another server took the place of one since the last call.
+
+        The client uses that server then; whoever listens has to connect anew.
+
+        Raises:
+            RedisError: Nobody knows.
+        """
+        ...
+
     async def drop_connections(self) -> None:
         """Close the client's connections; the next command makes a new one."""
         ...
@@ -68,20 +87,19 @@ class Connector(Protocol):
 
 
 class PoolConnector:
-    """Connections of one pool: a single server, or the primary that a Sentinel names."""
+    """Connections of one pool, to a single server."""
 
     is_sharded = False
+    may_move = False
 
-    def __init__(self, client: Redis, *sentinels: Redis) -> None:
-        """Take over a client, and those that tell it where to connect."""
+    def __init__(self, client: Redis) -> None:
+        """Take over a client."""
         self.client = client
         self.database = database_of(client)
-        self._sentinels = sentinels
 
     def __repr__(self) -> str:
         """Name the server, without its password."""
-        where = address_of(self.client)
-        return f"Redis at {getattr(self.client.connection_pool, 'service_name', where)}"
+        return f"Redis at {address_of(self.client)}"
 
     def shards(self) -> Sequence[str]:
         """See `Connector.shards`."""
@@ -93,7 +111,11 @@ class PoolConnector:
         return ""
 
     async def find_servers(self) -> None:
-        """See `Connector.find_servers`; there is one, or the Sentinels are asked."""
+        """See `Connector.find_servers`; there is one."""
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        return False
 
     def subscriber_connection(self, shard: str) -> AbstractConnection:
         """See `Connector.subscriber_connection`."""
@@ -111,8 +133,102 @@ class PoolConnector:
 
     async def close(self) -> None:
         """See `Connector.close`."""
+        await self.client.aclose(close_connection_pool=True)
+
+
+class SentinelConnector(PoolConnector):
+    """Connections to the primary that Sentinels name.
+
+    redis-py asks them for each new connection. But a primary that was replaced while it still
+    answers takes events for many seconds more, until they make it a replica and these are lost.
+    """
+
+    may_move = True
+
+    def __init__(self, client: Redis, sentinels: Sequence[Redis]) -> None:
+        """Take over a client, and those that tell it where to connect."""
+        super().__init__(client)
+        self._sentinels = sentinels
+        self._primary: tuple[str, int] | None = None
+
+    def __repr__(self) -> str:
+        """Name the service."""
+        pool: Any = self.client.connection_pool
+        return f"Redis at {pool.service_name}"
+
+    async def find_servers(self) -> None:
+        """See `Connector.find_servers`."""
+        # whoever connects hears of it if none of them answers
+        with contextlib.suppress(RedisError, OSError):
+            await self.has_moved()
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        pool: Any = self.client.connection_pool
+        before, self._primary = self._primary, await pool.get_master_address()
+        if before in {None, self._primary}:
+            return False
+        # those in use too, or they go back to the pool; a publish under way would be lost
+        await pool.disconnect()
+        return True
+
+    async def close(self) -> None:
+        """See `Connector.close`."""
         for client in (self.client, *self._sentinels):
             await client.aclose(close_connection_pool=True)
+
+
+class _Named(NamedTuple):
+    """What a Sentinel says of a service; the greatest is the best.
+
+    Attributes:
+        epoch: Counts the failovers that it has heard of.
+        is_usable: Whether it takes the primary for one that works.
+        address: Of the primary.
+    """
+
+    epoch: int
+    is_usable: bool
+    address: tuple[str, int]
+
+
+class NewestSentinel(Sentinel):
+    """Sentinels of which the one counts that has heard of the latest failover.
+
+    redis-py takes the word of the first that answers, and reads a list in which a server that was
+    replaced stands until each replica has heard of the new one. Processes that ask different
+    Sentinels would use different primaries meanwhile.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the primary's address.
+
+        Raises:
+            RedisError: None of them knows.
+        """
+        asked = {asyncio.ensure_future(self._ask(each, service_name)) for each in self.sentinels}
+        try:
+            done, waiting = await asyncio.wait(asked, timeout=_SENTINEL_PATIENCE)
+            while waiting and not any(task.exception() is None for task in done):
+                more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
+        finally:
+            for task in asked:
+                task.cancel()
+        named = [task.result() for task in done if task.exception() is None]
+        best = max(named, default=None)
+        if best is None or not best.is_usable:
+            msg = f"no Sentinel knows a primary of {service_name!r} that works"
+            raise MasterNotFoundError(msg)
+        return best.address
+
+    async def _ask(self, sentinel: Any, service_name: str) -> _Named:
+        state = await sentinel.sentinel_master(service_name)
+        address = await sentinel.sentinel_get_master_addr_by_name(service_name)
+        # what it says of the server that it lists means nothing for the one that it names
+        is_other = address != (state["ip"], state["port"])
+        is_usable = is_other or self.check_master_state(state, service_name)
+        return _Named(int(state["config-epoch"]), is_usable, address)
 
 
 class WaitingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -147,6 +263,7 @@ class ClusterConnector:
             sharded: Whether each server carries its own channels only.
         """
         self.database = 0  # a cluster has no other
+        self.may_move = False  # a server that was replaced redirects, or refuses
         self.is_sharded = sharded
         self._url = url
         options = {**options_for(seconds), "max_connections": max_connections}
@@ -169,6 +286,10 @@ class ClusterConnector:
         # the first command other than EVALSHA fails with an AttributeError otherwise
         await self.client.initialize()
         await self.client.nodes_manager.initialize()
+
+    async def has_moved(self) -> bool:
+        """See `Connector.has_moved`."""
+        return False
 
     def subscriber_connection(self, shard: str) -> AbstractConnection:
         """See `Connector.subscriber_connection`."""
@@ -246,9 +367,9 @@ def connect_through_sentinel(
     seconds: float,
     max_connections: int,
     options: dict[str, Any],
-) -> PoolConnector:
+) -> SentinelConnector:
     """Prepare connections to the primary that Sentinels name at each connect."""
-    untyped: Any = Sentinel
+    untyped: Any = NewestSentinel
     manager = untyped(list(sentinels), sentinel_kwargs=options_for(seconds))
     client = manager.master_for(
         service,
@@ -257,7 +378,7 @@ def connect_through_sentinel(
         timeout=seconds,
         **{**options, **options_for(seconds)},
     )
-    return PoolConnector(client, *manager.sentinels)
+    return SentinelConnector(client, manager.sentinels)
 
 
 def _without(url: str, options: Mapping[str, Any]) -> str:

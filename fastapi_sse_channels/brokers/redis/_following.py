@@ -86,6 +86,8 @@ class Following:
         """Bring a followed log to the store's state, by the same repair as after a hole."""
         followed = self._find(key)
         if followed is not None:
+            # who knows more may have got it from the server that took this one's place
+            await self._topology.go_along()
             answer = followed.next_look()
             self.sync(followed)
             # shielded: others wait for the same answer

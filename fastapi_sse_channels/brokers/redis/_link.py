@@ -114,6 +114,10 @@ class Link:
         await self._subscriber.stop()
         self.is_up.set()
 
+    def restart(self) -> None:
+        """Give up on the connection and make a new one."""
+        self._subscriber.restart()
+
     async def subscribe(self, channel: str) -> None:
         """Listen to a channel, and wait until the server has confirmed it.
 

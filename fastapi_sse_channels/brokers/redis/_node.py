@@ -75,7 +75,13 @@ class Node:
             send_probe=self._send_probe,
             probe_interval=probe_interval,
         )
-        self._topology = Topology(connector, self.commands, self._links, self._on_moved)
+        self._topology = Topology(
+            connector,
+            self.commands,
+            self._links,
+            self._on_moved,
+            watch_interval=probe_interval / 2,
+        )
         complaints = Complaints()
         self.following = Following(
             self.commands,
@@ -106,6 +112,7 @@ class Node:
             raise
         self.counts.start()
         self._checks.start()
+        self._topology.start()
 
     async def stop(self) -> None:
         """Disconnect; what is stored stays."""

@@ -31,6 +31,8 @@ class Topology:
         commands: Commands,
         links: Links,
         on_moved: Callable[[Collection[str]], None],
+        *,
+        watch_interval: float,
     ) -> None:
         """Prepare to look for servers.
 
@@ -40,16 +42,25 @@ class Topology:
             links: What is kept in step with the servers.
             on_moved: Called with the shards whose links are given up; any channel may be carried
                 by another server from now on.
+            watch_interval: Seconds between questions whether a server was replaced.
         """
         self._connector = connector
         self._commands = commands
         self._links = links
         self._on_moved = on_moved
+        self._watch_interval = watch_interval
         self._searching: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Watch for servers that are replaced while they still answer, where there may be such."""
+        if self._connector.may_move:
+            self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Look no longer."""
         await end(self._searching)
+        await end(self._watching)
 
     def shard_of(self, channel: str) -> str:
         """Name the server that carries a channel."""
@@ -70,10 +81,28 @@ class Topology:
         if link is not None:
             link.unsubscribe(channel)
 
+    async def go_along(self) -> None:
+        """Leave a server that another one has replaced."""
+        try:
+            has_moved = await self._commands.limited(self._connector.has_moved())
+        except UNAVAILABLE:
+            # the server may be well all the same
+            logger.debug("nobody says which server is the primary", exc_info=True)
+            return
+        if has_moved:
+            logger.warning("another server has taken the place of the primary; going there")
+            for link in self._links:
+                link.restart()
+
     def search(self) -> None:
         """Look where the channels are, until every server that carries some has a link."""
         if self._searching is None or self._searching.done():
             self._searching = asyncio.create_task(self._search())
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._watch_interval)
+            await self.go_along()
 
     async def _search(self) -> None:
         while not self._links.are_up:

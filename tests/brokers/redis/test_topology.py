@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -363,6 +364,114 @@ async def test_sentinel_failover_is_followed(servers, unused_ports, follow, even
         await broker.stop()
 
 
+@dataclass
+class Watched:
+    """Servers with a Sentinel that fails over when it is told to.
+
+    One replica hangs then, so that the failover does not end; and another Sentinel never hears of
+    it, for its user may not subscribe.
+    """
+
+    servers: Any
+    primary: int
+    replica: int
+    hanging: int
+    sentinel: int
+    ignorant: int
+
+    def start(self) -> None:
+        options = (
+            *("--save", "", "--repl-diskless-sync-delay", "0"),
+            *("--user", *["mute", "on", "nopass", "~*", "resetchannels", "+@all"]),
+        )
+        follow = (*options, "--replicaof", f"127.0.0.1 {self.primary}")
+        self.servers.start(self.primary, *options)
+        replicas = [
+            self.servers.start(self.replica, *follow),
+            self.servers.start(self.hanging, *follow, "--replica-priority", "0"),
+        ]
+        wait_until(
+            lambda: all(r.info("replication")["master_link_status"] == "up" for r in replicas)
+        )
+        config = f"sentinel monitor main 127.0.0.1 {self.primary} 1\n"
+        sentinel = self.servers.start(self.sentinel, "--sentinel", config=config)
+        wait_until(lambda: sorted(map(priority, sentinel.sentinel_slaves("main"))) == [0, 100])
+        mute = "sentinel auth-user main mute\nsentinel auth-pass main x\n"
+        self.servers.start(self.ignorant, "--sentinel", config=config + mute)
+
+    def fail_over(self) -> None:
+        wait_until(lambda: caught_up(self.primary))
+        self.servers.signal(self.hanging, signal.SIGSTOP)
+        sentinel = redis_at(self.sentinel)
+        sentinel.execute_command("SENTINEL FAILOVER", "main")
+        wait_until(lambda: sentinel.sentinel_get_master_addr_by_name("main")[1] == self.replica)
+
+    def broker(self, **options) -> RedisBroker:
+        addresses = [("127.0.0.1", port) for port in (self.ignorant, self.sentinel)]
+        return RedisBroker.sentinel(addresses, "main", **options)
+
+
+def priority(replica: dict[str, str]) -> int:
+    return int(replica["slave-priority"])
+
+
+@pytest.fixture
+def watched(servers, unused_ports) -> Watched:
+    them = Watched(servers, *unused_ports(5))
+    them.start()
+    return them
+
+
+def listeners(port: int) -> list[dict[str, str]]:
+    """The connections that listen, but for the Sentinel's own."""
+    clients = redis_at(port).client_list(_type="pubsub")
+    return [one for one in clients if not one["name"].startswith("sentinel-")]
+
+
+async def test_primary_that_was_replaced_is_left_though_it_still_takes_events(
+    watched, follow, eventually
+):
+    broker = watched.broker(probe_interval=2)
+    await broker.start()
+    try:
+        channel = await follow(broker, "channel")
+        await channel.publish(0)
+        await channel.shows(0)
+
+        watched.fail_over()
+        # sooner than by two probes that are missed
+        await eventually(lambda: listeners(watched.replica), timeout=3)
+        await channel.publish(1)
+
+        await channel.shows(0, 1)
+        assert redis_at(watched.replica).xlen(broker._names.log("channel")) == 2
+        assert redis_at(watched.primary).info("replication")["role"] == "master"
+        await eventually(lambda: broker.is_healthy)
+    finally:
+        await broker.stop()
+
+
+async def test_sentinels_are_asked_before_a_client_is_told_that_it_knows_too_much(watched, follow):
+    brokers = [watched.broker(probe_interval=60) for _ in range(2)]
+    await brokers[0].start()
+    try:
+        channel = await follow(brokers[0], "channel")
+        await channel.publish(0)
+        await channel.shows(0)
+        watched.fail_over()
+        await brokers[1].start()
+        position = await brokers[1].publish("channel", event_body(b"1"), RETENTION)
+
+        await brokers[0].refresh("channel")
+
+        assert channel.log.gap(position) is None
+        assert channel.numbers() == [0, 1]
+    finally:
+        for broker in brokers:
+            await broker.stop()
+
+
 def caught_up(port: int) -> bool:
     replication = redis_at(port).info("replication")
-    return bool(replication["slave0"]["offset"] == replication["master_repl_offset"])
+    replicas = [replication[f"slave{n}"] for n in range(replication["connected_slaves"])]
+    return all(replica["offset"] == replication["master_repl_offset"] for replica in replicas)

@@ -90,6 +90,9 @@ class Following:
             await self._topology.go_along()
             answer = followed.next_look()
             self.sync(followed)
+            if self._find(key) is not followed:
+                # unfollowed meanwhile, so nobody looks any more
+                followed.let_go()
             # shielded: others wait for the same answer
             await self._commands.limited(asyncio.shield(answer))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 
 import pytest
 
@@ -21,10 +20,13 @@ def redis(request: pytest.FixtureRequest) -> Broker:
 
 
 # A new broker joins the contract here.
-FACTORIES: list[Callable[[pytest.FixtureRequest], Broker]] = [memory, redis]
+FACTORIES = [
+    pytest.param(memory, id="memory"),
+    pytest.param(redis, id="redis", marks=pytest.mark.processes),
+]
 
 
-@pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)
+@pytest.fixture(params=FACTORIES)
 def stopped_broker(request):
     """A broker that was not started yet."""
     return request.param(request)

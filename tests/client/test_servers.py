@@ -194,7 +194,7 @@ print("end")
 """
 
     @pytest.fixture
-    def script(self):
+    def script(self, processes):  # noqa: ARG002  # marks the tests
         """Start the script, and end it with the test."""
         started: list[subprocess.Popen[str]] = []
 

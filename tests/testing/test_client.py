@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 
 import httpx
@@ -167,7 +165,7 @@ class TestTransports:
             with pytest.raises(StreamEndedError, match=r"GET /x.*before its response was complete"):
                 await client.get("/x")
 
-    def test_library_alone_is_enough(self, name):
+    def test_library_alone_is_enough(self, run_python, name):
         other = next(other for other in LIBRARIES if other != name)
         code = f"""
 import sys
@@ -196,13 +194,10 @@ async def main():
 asyncio.run(main())
 print("redis" in sys.modules)
 """
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-        )
-        assert done.stdout.split() == [name, "note", "False"]
+        assert run_python(code).split() == [name, "note", "False"]
 
 
-def test_missing_libraries_say_what_to_install():
+def test_missing_libraries_say_what_to_install(run_python):
     code = """
 import sys
 from contextlib import asynccontextmanager
@@ -213,10 +208,7 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == (
+    assert run_python(code) == (
         "ConfigurationError the test client needs httpx2 or httpx: "
         "pip install 'fastapi-sse-channels[testing]'\n"
     )

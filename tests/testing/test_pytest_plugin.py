@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 PLUGIN = "fastapi_sse_channels.testing.pytest_plugin"
@@ -84,12 +81,8 @@ def test_time_limit_is_a_setting(run):
     assert "1 passed" in output, output
 
 
-def test_plugin_imports_neither_redis_nor_an_event_loop_plugin():
-    code = f"import sys, {PLUGIN}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    modules = set(done.stdout.split())
+def test_plugin_imports_neither_redis_nor_an_event_loop_plugin(run_python):
+    modules = set(run_python(f"import sys, {PLUGIN}; print(*sys.modules)").split())
 
     assert PLUGIN in modules
     assert not {"redis", "pytest_asyncio", "anyio.pytest_plugin", "trio"} & modules

@@ -25,6 +25,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from xdist.scheduler import LoadFileScheduling
 
 from fastapi_sse_channels import ChannelManager, SSEMiddleware, create_sse_router
 
@@ -82,6 +83,34 @@ sys.addaudithook(process_guard)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REALLY_RUN] = []
+
+
+class FilesAndFolders(LoadFileScheduling):
+    """Hands whole files to the workers of a run, and `tests/browser` to one of them.
+
+    Its files share one Chromium, and one build of the npm package in its folder.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return "tests/browser" if scope.startswith("tests/browser/") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFolders | None:
+    return FilesAndFolders(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["really run"] = session.config.stash[REALLY_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # a worker that died has no output
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[REALLY_RUN].extend(output.get("really run", []))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,7 +40,8 @@ def wait_until(condition, seconds: float = 20) -> None:
 
 
 def cli(*arguments: str) -> None:
-    subprocess.run(["redis-cli", *arguments], check=True, capture_output=True)
+    done = subprocess.run(["redis-cli", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def published_anyhow(following, number: int, seconds: float = 20) -> None:
@@ -99,7 +100,20 @@ def start_cluster(servers: Any, ports: list[int]) -> list[int]:
     clients[3].execute_command("CLUSTER MEET", "127.0.0.1", ports[0])
     wait_until(lambda: clients[3].execute_command("CLUSTER REPLICATE", primary))
     wait_until(lambda: clients[3].info("replication")["master_link_status"] == "up")
+    wait_until(lambda: agree(clients))
     return ports
+
+
+def agree(clients: list[Any]) -> bool:
+    """Whether all servers know each other's part, without which redis-cli changes nothing."""
+    views = [
+        {
+            (node["node_id"], node["flags"].removeprefix("myself,"), str(node["slots"]))
+            for node in client.execute_command("CLUSTER NODES").values()
+        }
+        for client in clients
+    ]
+    return all(view == views[0] and len(view) == len(clients) for view in views)
 
 
 def is_whole(client: Any) -> bool:

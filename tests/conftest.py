@@ -102,8 +102,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFold
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["really run"] = session.config.stash[REALLY_RUN]
+    # only the configuration of a worker has one
+    output: dict[str, object] = getattr(session.config, "workeroutput", {})
+    output["really run"] = session.config.stash[REALLY_RUN]
 
 
 @pytest.hookimpl(optionalhook=True)

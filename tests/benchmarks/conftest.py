@@ -20,7 +20,7 @@ HEAD = (
 
 
 @pytest.fixture(scope="session")
-def sseload(tmp_path_factory) -> Path:
+def sseload(tmp_path_factory, processes: None) -> Path:
     """Compile the load client, with warnings as errors."""
     assert shutil.which("gcc"), "gcc is needed: apt-get install gcc libc6-dev"
     program = tmp_path_factory.mktemp("sseload") / "sseload"

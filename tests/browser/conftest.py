@@ -34,7 +34,7 @@ RunFunction = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def run() -> RunFunction:
+def run(processes: None) -> RunFunction:
     """Run a program, and show what it printed if it fails unexpectedly."""
 
     def run_(
@@ -87,7 +87,7 @@ def client_dist(run: RunFunction, npm_install: InstallFunction) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def chromium(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+async def chromium(processes: None) -> AsyncIterator[Browser]:
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     if executable is None:
         missing("Chromium is needed: apt-get install chromium")

@@ -36,7 +36,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path, unused_ports):
+def cluster(tmp_path, unused_ports, processes):
     log_path = tmp_path / "cluster.log"
     [port] = unused_ports(1)
     with log_path.open("wb") as log:
@@ -161,6 +161,7 @@ async def post(url, text):
     assert response.status_code == 201
 
 
+@pytest.mark.processes
 def test_missing_redis_is_named(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "example_app.cluster"],
@@ -176,6 +177,7 @@ def test_missing_redis_is_named(tmp_path):
     assert done.stderr == "redis-server is needed: apt-get install redis-server, or set REDIS_URL\n"
 
 
+@pytest.mark.processes
 def test_example_needs_nothing_of_redis_without_its_address():
     code = "import sys, example_app.main; print(*sys.modules)"
     env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}

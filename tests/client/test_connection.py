@@ -113,7 +113,12 @@ class TestReading:
 
 
 class TestResuming:
-    @pytest.mark.parametrize("ending", ["end", "network"])
+    @pytest.mark.parametrize(
+        ("follow", "ending"),
+        [(False, "end"), (False, "network"), (True, "network")],
+        indirect=["follow"],
+        ids=["connect, end", "connect, network", "connect_sync, network"],
+    )
     async def test_lost_stream_goes_on_after_the_last_event(self, scripted, follow, ending):
         async def broken(talk):
             size = b"Content-Length: 10000\r\n" if ending == "network" else b""
@@ -233,10 +238,11 @@ class TestStalls:
         async def never(talk):
             if is_answered:
                 await talk.head()
+                await talk.send(b"retry: 100\n\n")
             await talk.silence()
 
         server = await scripted(never, numbers_then_silence)
-        async with follow(server.url, stall_timeout=1) as stream:
+        async with follow(server.url, stall_timeout=0.5) as stream:
             assert await stream.next() == 1
 
         assert stream.waits == ["stall"]

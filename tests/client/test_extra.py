@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import fastapi_sse_channels.client
 from fastapi_sse_channels import SSEChannelsError
 
 
-def run(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    return done.stdout
-
-
-def test_importing_the_package_never_imports_httpx():
-    modules = run("import sys, fastapi_sse_channels; print(*sys.modules)").split()
+def test_importing_the_package_never_imports_httpx(run_python):
+    modules = run_python("import sys, fastapi_sse_channels; print(*sys.modules)").split()
 
     assert "fastapi_sse_channels" in modules
     assert not {name for name in modules if name.split(".")[0] in {"httpx", "httpx2"}}
 
 
-def test_importing_the_client_never_imports_redis():
-    modules = run("import sys, fastapi_sse_channels.client; print(*sys.modules)").split()
+def test_importing_the_client_never_imports_redis(run_python):
+    modules = run_python("import sys, fastapi_sse_channels.client; print(*sys.modules)").split()
 
     assert "httpx" in modules
     assert "redis" not in modules
 
 
-def test_missing_httpx_says_what_to_install():
+def test_missing_httpx_says_what_to_install(run_python):
     code = """
 import sys
 sys.modules["httpx"] = None
@@ -40,7 +30,8 @@ except ModuleNotFoundError as error:
     print(error)
 """
 
-    assert run(code) == "the client needs httpx: pip install 'fastapi-sse-channels[client]'\n"
+    message = "the client needs httpx: pip install 'fastapi-sse-channels[client]'\n"
+    assert run_python(code) == message
 
 
 def test_exported_names_are_sorted_and_documented():

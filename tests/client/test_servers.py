@@ -74,7 +74,12 @@ async def lines(process: subprocess.Popen[str], count: int) -> list[str]:
 
 
 class TestRestart:
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+    @pytest.mark.parametrize(
+        ("follow", "number"),
+        [(False, signal.SIGKILL), (True, signal.SIGTERM)],
+        indirect=["follow"],
+        ids=["connect, killed", "connect_sync, stopped"],
+    )
     async def test_restart_loses_and_repeats_nothing(
         self, serve_numbers, redis_url, publishing, follow, number
     ):
@@ -98,16 +103,21 @@ class TestRestart:
     async def test_503_while_a_new_version_is_put_in_place(
         self, serve_numbers, redis_url, publishing, follow, eventually
     ):
+        async def unavailable(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n")
+            writer.write(b"Connection: close\r\n\r\n")
+            writer.close()
+
         server = serve_numbers(BROKER=redis_url)
         async with follow(server.url + publishing.path) as stream:
             await publishing.publish(3)
             assert await stream.numbers(3) == [1, 2, 3]
             following = asyncio.ensure_future(stream.numbers(3))
             await asyncio.to_thread(server.kill)
-            maintenance = await asyncio.to_thread(serve_numbers, server.port, UNAVAILABLE="1")
-            await publishing.publish(3)
-            await eventually(lambda: "http" in stream.waits)
-            await asyncio.to_thread(maintenance.kill)
+            async with await asyncio.start_server(unavailable, "127.0.0.1", server.port):
+                await publishing.publish(3)
+                await eventually(lambda: "http" in stream.waits)
             await asyncio.to_thread(serve_numbers, server.port, BROKER=redis_url)
 
             assert await following == [4, 5, 6]
@@ -192,7 +202,7 @@ print("end")
 """
 
     @pytest.fixture
-    def script(self):
+    def script(self, processes):  # noqa: ARG002  # marks the tests
         """Start the script, and end it with the test."""
         started: list[subprocess.Popen[str]] = []
 

@@ -37,10 +37,10 @@ async def test_thread_ends_with_the_connection(scripted):
 
 async def test_slow_reader_is_not_a_stall(scripted):
     async def script(talk):
-        await talk.open(ping=0.5)
+        await talk.open(ping=0.3)
         for number in range(1, 4):
             await talk.event(number)
-        for _ in range(20):
+        for _ in range(10):
             await asyncio.sleep(0.15)
             await talk.send(b":\n")
         await talk.event(4)
@@ -51,7 +51,7 @@ async def test_slow_reader_is_not_a_stall(scripted):
         with connect_sync(url, Number, on_status=statuses.append) as events:
             numbers = [next(events).number]
             # pause between two reads for longer than the limit
-            threading.Event().wait(1.8)
+            threading.Event().wait(1.1)
             numbers += [next(events).number for _ in range(3)]
         return numbers, [type(status).__name__ for status in statuses]
 

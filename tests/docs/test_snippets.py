@@ -132,6 +132,7 @@ def test_page_about_testing_is_a_suite_that_passes(run_suite, async_runner):
 # ---- JavaScript ---------------------------------------------------------------------------
 
 
+@pytest.mark.processes
 def test_javascript_snippets_parse():
     node = shutil.which("node")
     assert node, "node is needed: apt-get install nodejs"
@@ -151,6 +152,7 @@ def is_of_tools(code: str) -> bool:
     return all(line.startswith(("pip install ", "make ")) for line in lines_of(code))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "line",
     sorted({line for s in snippets("bash") if is_of_tools(s.code) for line in lines_of(s.code)}),

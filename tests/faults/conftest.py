@@ -12,7 +12,7 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def redis_server_version() -> str:
+def redis_server_version(processes: None) -> str:
     """What `redis-server` says it is; without one nothing here can run."""
     executable = shutil.which("redis-server")
     if executable is None:

@@ -23,7 +23,7 @@ Lines = set[tuple[str, int]]
 
 
 @pytest.fixture(params=CHECKERS)
-def check(request, tmp_path):
+def check(request, tmp_path, processes):
     """Run a checker over a folder and return the lines of its errors, with what it printed."""
     name, *arguments = CHECKERS[request.param]
 

@@ -5,4 +5,3 @@ local function lacks(command, name, ...)
     return redis.error_reply('NOPERM this user may not ' .. command .. ' ' .. name)
   end
 end
-

@@ -109,15 +109,32 @@ class Servers:
             process.wait()
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
+@pytest.fixture(scope="session")
+def start_servers(
+    tmp_path_factory: pytest.TempPathFactory, processes: None
+) -> Callable[[], contextlib.AbstractContextManager[Servers]]:
+    """Servers that are stopped at the end of a `with`."""
     if shutil.which("redis-server") is None:
         if os.environ.get("CI"):
             pytest.fail("redis-server is needed: apt-get install redis-server")
         pytest.skip("redis-server is needed: apt-get install redis-server")
-    started = Servers(tmp_path)
-    yield started
-    started.stop()
+
+    @contextlib.contextmanager
+    def start() -> Iterator[Servers]:
+        started = Servers(tmp_path_factory.mktemp("redis"))
+        try:
+            yield started
+        finally:
+            started.stop()
+
+    return start
+
+
+@pytest.fixture
+def servers(start_servers) -> Iterator[Servers]:
+    """Servers of the test's own."""
+    with start_servers() as started:
+        yield started
 
 
 @dataclass

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 WITHOUT_REDIS = """
@@ -33,15 +30,7 @@ except Exception as error:
         ("SyncPublisher(Note, key_prefix='note', broker='redis://x')", "ConfigurationError"),
     ],
 )
-def test_missing_redis_says_what_to_install(use, error):
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_REDIS.format(use)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert done.stdout == (
+def test_missing_redis_says_what_to_install(run_python, use, error):
+    assert run_python(WITHOUT_REDIS.format(use)) == (
         f"{error}: the Redis broker needs redis-py: pip install 'fastapi-sse-channels[redis]'\n"
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,8 @@ def wait_until(condition, seconds: float = 20) -> None:
 
 
 def cli(*arguments: str) -> None:
-    subprocess.run(["redis-cli", *arguments], check=True, capture_output=True)
+    done = subprocess.run(["redis-cli", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def published_anyhow(following, number: int, seconds: float = 20) -> None:
@@ -63,14 +65,37 @@ async def published_anyhow(following, number: int, seconds: float = 20) -> None:
             return
 
 
+# a primary waits for more replicas before it sends the first one its data; here come no more
+AT_ONCE = ("--save", "", "--repl-diskless-sync-delay", "0")
+OF_A_CLUSTER = (
+    *AT_ONCE,
+    *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
+    *("--cluster-require-full-coverage", "no"),
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(start_servers, unused_ports) -> Iterator[list[int]]:
+    """A cluster for all tests that leave its servers and its slots as they are."""
+    with start_servers() as servers:
+        yield start_cluster(servers, unused_ports(4))
+
+
 @pytest.fixture
-def cluster(servers, unused_ports: Callable[[int], list[int]]) -> list[int]:
-    """Three primaries, and a replica of the first."""
-    ports = unused_ports(4)
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", "")
-    clients = [
-        servers.start(port, *options, "--cluster-require-full-coverage", "no") for port in ports
-    ]
+def namespace() -> str:
+    """Names of a test's own on servers that several use."""
+    return secrets.token_hex(4)
+
+
+@pytest.fixture
+def own_cluster(servers, unused_ports) -> list[int]:
+    """A cluster that a test may break."""
+    return start_cluster(servers, unused_ports(4))
+
+
+def start_cluster(servers: Any, ports: list[int]) -> list[int]:
+    """Start three primaries, and a replica of the first."""
+    clients = [servers.start(port, *OF_A_CLUSTER) for port in ports]
     addresses = [f"127.0.0.1:{port}" for port in ports]
     cli("--cluster", "create", *addresses[:3], "--cluster-yes")
     wait_until(lambda: all(map(is_whole, clients[:3])))
@@ -78,7 +103,20 @@ def cluster(servers, unused_ports: Callable[[int], list[int]]) -> list[int]:
     clients[3].execute_command("CLUSTER MEET", "127.0.0.1", ports[0])
     wait_until(lambda: clients[3].execute_command("CLUSTER REPLICATE", primary))
     wait_until(lambda: clients[3].info("replication")["master_link_status"] == "up")
+    wait_until(lambda: agree(clients))
     return ports
+
+
+def agree(clients: list[Any]) -> bool:
+    """Whether all servers know each other's part, without which redis-cli changes nothing."""
+    views = [
+        {
+            (node["node_id"], node["flags"].removeprefix("myself,"), str(node["slots"]))
+            for node in client.execute_command("CLUSTER NODES").values()
+        }
+        for client in clients
+    ]
+    return all(view == views[0] and len(view) == len(clients) for view in views)
 
 
 def is_whole(client: Any) -> bool:
@@ -94,7 +132,7 @@ def knows_primary(client: Any, node_id: str) -> bool:
     )
 
 
-async def test_cluster_taken_for_one_server_is_refused(cluster):
+async def test_cluster_taken_for_one_server_is_refused(cluster, namespace):
     """The error comes with the first channel of another server at the latest."""
 
     async def use(broker):
@@ -107,14 +145,16 @@ async def test_cluster_taken_for_one_server_is_refused(cluster):
 
     for port in cluster[:3]:
         with pytest.raises(BrokerError, match=r"is part of a cluster .* use RedisBroker\.cluster"):
-            await use(RedisBroker(f"redis://127.0.0.1:{port}"))
+            await use(RedisBroker(f"redis://127.0.0.1:{port}", namespace=namespace))
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_carries_every_channel_through_a_failover(
-    servers, cluster, mode, follow, eventually
+    servers, own_cluster, mode, follow, eventually
 ):
-    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[1]}", follow=mode, probe_interval=0.5)
+    broker = RedisBroker.cluster(
+        f"redis://127.0.0.1:{own_cluster[1]}", follow=mode, probe_interval=0.5
+    )
     await broker.start()
     try:
         channels = [await follow(broker, f"channel-{n}") for n in range(12)]
@@ -122,9 +162,9 @@ async def test_cluster_carries_every_channel_through_a_failover(
             await asyncio.gather(*(channel.publish(number) for channel in channels))
         for channel in channels:
             await eventually(lambda channel=channel: channel.numbers() == list(range(20)))
-        await eventually(lambda: caught_up(cluster[0]))
+        await eventually(lambda: caught_up(own_cluster[0]))
 
-        servers.kill(cluster[0])
+        servers.kill(own_cluster[0])
         for number in range(20, 40):
             await asyncio.gather(*(published_anyhow(channel, number) for channel in channels))
         for channel in channels:
@@ -136,20 +176,20 @@ async def test_cluster_carries_every_channel_through_a_failover(
         await broker.stop()
 
 
-async def test_sharded_subscription_follows_its_slot(cluster, follow, eventually):
+async def test_sharded_subscription_follows_its_slot(own_cluster, follow, eventually):
     broker = RedisBroker.cluster(
-        f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
+        f"redis://127.0.0.1:{own_cluster[0]}", follow="channel", probe_interval=0.5
     )
     await broker.start()
     try:
         channels = [await follow(broker, f"channel-{n}") for n in range(12)]
         for channel in channels:
             await channel.publish(0)
-        ids = [redis_at(port).execute_command("CLUSTER MYID").decode() for port in cluster[:3]]
+        ids = [redis_at(port).execute_command("CLUSTER MYID").decode() for port in own_cluster[:3]]
         reshard = asyncio.create_task(
             asyncio.to_thread(
                 cli,
-                *("--cluster", "reshard", f"127.0.0.1:{cluster[0]}", "--cluster-yes"),
+                *("--cluster", "reshard", f"127.0.0.1:{own_cluster[0]}", "--cluster-yes"),
                 *("--cluster-from", ids[0], "--cluster-to", ids[1], "--cluster-slots", "5000"),
             )
         )
@@ -172,15 +212,18 @@ async def test_sharded_subscription_follows_its_slot(cluster, follow, eventually
         await broker.stop()
 
 
-async def test_failover_during_a_repair_loses_no_channel(servers, cluster, follow, eventually):
+async def test_failover_during_a_repair_loses_no_channel(servers, own_cluster, follow, eventually):
     """What waits for a server that is given up has to go on at the next one."""
     broker = RedisBroker.cluster(
-        f"redis://127.0.0.1:{cluster[1]}", follow="channel", probe_interval=0.3, publish_timeout=1
+        f"redis://127.0.0.1:{own_cluster[1]}",
+        follow="channel",
+        probe_interval=0.3,
+        publish_timeout=1,
     )
     await broker.start()
     try:
         node: Any = broker._node
-        primary = f"127.0.0.1:{cluster[0]}"
+        primary = f"127.0.0.1:{own_cluster[0]}"
         on_primary = [
             key
             for key in (f"channel-{n}" for n in range(60))
@@ -190,9 +233,9 @@ async def test_failover_during_a_repair_loses_no_channel(servers, cluster, follo
         for channel in channels:
             await channel.publish(0)
             await channel.shows(0)
-        await eventually(lambda: caught_up(cluster[0]))
+        await eventually(lambda: caught_up(own_cluster[0]))
 
-        servers.signal(cluster[0], signal.SIGSTOP)
+        servers.signal(own_cluster[0], signal.SIGSTOP)
         for channel in channels:
             hole = b"sse1 %s 9 n9 n8\ndata: 9\n\n" % channel.log.epoch.encode()
             node.on_message(NAMES.channel(channel.key).encode(), hole)
@@ -203,29 +246,27 @@ async def test_failover_during_a_repair_loses_no_channel(servers, cluster, follo
         for channel in channels:
             await channel.shows(0, 1)
     finally:
-        servers.signal(cluster[0], signal.SIGCONT)
+        servers.signal(own_cluster[0], signal.SIGCONT)
         await broker.stop()
 
 
 async def test_server_that_joins_later_carries_channels(
-    servers, cluster, unused_ports, follow, eventually
+    servers, own_cluster, unused_ports, follow, eventually
 ):
     """The client hears of it by a redirection, before any subscription is lost."""
     broker = RedisBroker.cluster(
-        f"redis://127.0.0.1:{cluster[0]}", follow="channel", probe_interval=0.5
+        f"redis://127.0.0.1:{own_cluster[0]}", follow="channel", probe_interval=0.5
     )
     await broker.start()
     try:
         [port] = unused_ports(1)
-        joined = servers.start(
-            port, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--save", ""
-        )
-        joined.execute_command("CLUSTER MEET", "127.0.0.1", cluster[0])
-        everyone = [*map(redis_at, cluster), joined]
+        joined = servers.start(port, *OF_A_CLUSTER)
+        joined.execute_command("CLUSTER MEET", "127.0.0.1", own_cluster[0])
+        everyone = [*map(redis_at, own_cluster), joined]
         slot = key_slot(b"channel-1")
         new_id = joined.execute_command("CLUSTER MYID").decode()
         wait_until(lambda: all(knows_primary(one, new_id) for one in everyone))
-        for one in (joined, *map(redis_at, cluster[:3])):
+        for one in (joined, *map(redis_at, own_cluster[:3])):
             one.execute_command("CLUSTER SETSLOT", slot, "NODE", new_id)
         wait_until(lambda: all(map(is_whole, everyone)))
 
@@ -240,11 +281,15 @@ async def test_server_that_joins_later_carries_channels(
 
 
 @pytest.mark.parametrize("mode", ["pattern", "channel"])
-async def test_cluster_listens_again_on_new_connections(cluster, mode, follow, eventually):
+async def test_cluster_listens_again_on_new_connections(
+    cluster, namespace, mode, follow, eventually
+):
     """One SSUBSCRIBE cannot name channels of different slots together."""
     url = f"redis://127.0.0.1:{cluster[0]}?decode_responses=True&encoding=utf-16"
     brokers = [
-        RedisBroker.cluster(url, follow=mode, probe_interval=0.5, check_interval=600)
+        RedisBroker.cluster(
+            url, namespace=namespace, follow=mode, probe_interval=0.5, check_interval=600
+        )
         for _ in range(2)
     ]
     for broker in brokers:
@@ -272,8 +317,10 @@ async def test_cluster_listens_again_on_new_connections(cluster, mode, follow, e
             await broker.stop()
 
 
-async def test_cluster_makes_publishes_wait_their_turn(cluster):
-    broker = RedisBroker.cluster(f"redis://127.0.0.1:{cluster[0]}", max_connections=4)
+async def test_cluster_makes_publishes_wait_their_turn(cluster, namespace):
+    broker = RedisBroker.cluster(
+        f"redis://127.0.0.1:{cluster[0]}", namespace=namespace, max_connections=4
+    )
     await broker.start()
     try:
         await all_are_stored(broker)
@@ -307,8 +354,7 @@ async def all_are_stored(broker):
 
 async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, unused_ports):
     primary_port, replica_port = unused_ports(2)
-    options = ("--save", "", "--repl-diskless-sync-delay", "0")
-    primary = servers.start(primary_port, *options, "--min-replicas-to-write", "1")
+    primary = servers.start(primary_port, *AT_ONCE, "--min-replicas-to-write", "1")
     broker = RedisBroker(f"redis://127.0.0.1:{primary_port}")
     await broker.start()
     try:
@@ -317,7 +363,7 @@ async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, 
                 await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
         assert primary.keys() == []
 
-        servers.start(replica_port, *options, "--replicaof", f"127.0.0.1 {primary_port}")
+        servers.start(replica_port, *AT_ONCE, "--replicaof", f"127.0.0.1 {primary_port}")
         wait_until(lambda: primary.info("replication")["min_slaves_good_slaves"] == 1)
         positions = [
             await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
@@ -331,8 +377,8 @@ async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, 
 
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
-    servers.start(primary_port, "--save", "")
-    replica = servers.start(replica_port, "--save", "", "--replicaof", f"127.0.0.1 {primary_port}")
+    servers.start(primary_port, *AT_ONCE)
+    replica = servers.start(replica_port, *AT_ONCE, "--replicaof", f"127.0.0.1 {primary_port}")
     wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
     for port in sentinel_ports:
         config = (

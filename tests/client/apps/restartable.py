@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import FastAPI, Header, HTTPException, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi import FastAPI, Header, HTTPException
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from fastapi_sse_channels import Channel, ChannelManager, create_sse_router
@@ -75,15 +74,6 @@ async def mark(number_id: str) -> str:
 @app.post("/numbers/{number_id}/close")
 async def close(number_id: str, *, reconnect: bool) -> int:
     return numbers.channel(number_id).close("expired", reconnect=reconnect)
-
-
-@app.middleware("http")
-async def maintenance(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    if os.environ.get("UNAVAILABLE"):
-        return PlainTextResponse("down", 503)
-    return await call_next(request)
 
 
 @app.get("/numbers/{number_id}/sessions")

@@ -1,8 +1,9 @@
-"""The browser client inside the wheel."""
+"""What is published: the two distributions for Python, and the npm package."""
 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import subprocess
 import sys
@@ -24,12 +25,18 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory) -> Path:
+def sdist(tmp_path_factory, processes) -> Path:
+    """The source distribution."""
+    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="session")
+def source(sdist, tmp_path_factory) -> Path:
     """The source distribution, unpacked."""
     folder = tmp_path_factory.mktemp("source")
-    with tarfile.open(build("sdist", ROOT, folder / "sdist")) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
-    [unpacked] = (folder / "unpacked").iterdir()
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    [unpacked] = folder.iterdir()
     return unpacked
 
 
@@ -37,6 +44,24 @@ def source(tmp_path_factory) -> Path:
 def wheel(source, tmp_path_factory) -> Path:
     """The wheel that users install, built from the source distribution as the index has it."""
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+def test_index_takes_both_distributions_as_they_are(sdist, wheel, run):
+    """The README renders, and every field of the metadata is one that the index knows."""
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=ROOT)
+
+
+def test_source_distribution_holds_what_its_metadata_and_its_readers_need(source):
+    assert {path.name for path in source.iterdir()} >= {
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "Makefile",
+        "PKG-INFO",
+        "README.md",
+        "pyproject.toml",
+        "tests",
+    }
 
 
 def test_source_distribution_holds_what_the_module_is_built_from(source):
@@ -90,6 +115,31 @@ def test_wheel_holds_what_is_no_python_module(wheel):
     assert {Path(name).suffix for name in expected} == {".js", ".lua", ".typed"}
     assert expected <= names
     assert not any("node_modules" in name for name in names)
+
+
+def test_npm_package_holds_what_it_exports_and_no_source(client_dist, run):
+    client = client_dist.parent
+    manifest = json.loads((client / "package.json").read_text())
+    said = run("npm", "pack", "--dry-run", "--json", "--ignore-scripts", cwd=client).stdout
+    [packed] = json.loads(said[said.index("[") :])
+    names = {file["path"] for file in packed["files"]}
+
+    targets = [entry for entry in manifest["exports"].values() if isinstance(entry, str)]
+    targets += [
+        path
+        for entry in manifest["exports"].values()
+        if isinstance(entry, dict)
+        for path in entry.values()
+    ]
+    assert {target.removeprefix("./") for target in targets} <= names
+    assert {name for name in names if not name.startswith("dist/")} == {
+        "LICENSE",
+        "README.md",
+        "package.json",
+    }
+    assert not {name for name in names if ".test" in name}
+    # the module of the Python package, which npm's users have no use for
+    assert "dist/served.min.js" not in names
 
 
 def test_application_of_the_wheel_serves_the_module(wheel, tmp_path):

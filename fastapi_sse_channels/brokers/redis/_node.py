@@ -53,6 +53,8 @@ _SYNCS_AT_ONCE = 32
 _MOST_ARRIVED = 1024
 _LEASE_INTERVALS = 3
 
+_LET_GO = "the channel is no longer followed"
+
 _REHEARSAL = event_body(b"{}")
 _FORGOTTEN_SOON = Retention(1, 1, 1.0)
 
@@ -128,7 +130,7 @@ class Followed:
         if self.syncing is not None:
             self.syncing.cancel()
         self._ask()
-        self.end_look(RedisError("the channel is no longer followed"))
+        self.end_look(RedisError(_LET_GO))
 
     def _ask(self) -> None:
         self._asked_now += self._asked_next
@@ -294,13 +296,17 @@ class Node:
     async def refresh(self, key: str) -> None:
         """Bring a followed log to the store's state, by the same repair as after a hole."""
         followed = self._following(key)
-        if followed is not None:
+        if followed is None:
+            return
+        if self._connector.may_move:
             # who knows more may have got it from the server that took this one's place
             await self._go_along()
-            answer = followed.next_look()
-            self._sync(followed)
-            # shielded: it is also the answer of others
-            await self._limited(asyncio.shield(answer))
+            if self._following(key) is not followed:
+                raise RedisError(_LET_GO)
+        answer = followed.next_look()
+        self._sync(followed)
+        # shielded: it is also the answer of others
+        await self._limited(asyncio.shield(answer))
 
     def _following(self, key: str) -> Followed | None:
         return self._followed.get(self._names.channel(key).encode())

@@ -83,6 +83,8 @@ class Topology:
 
     async def go_along(self) -> None:
         """Leave a server that another one has replaced."""
+        if not self._connector.may_move:
+            return
         try:
             has_moved = await self._commands.limited(self._connector.has_moved())
         except UNAVAILABLE:

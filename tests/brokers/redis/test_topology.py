@@ -517,6 +517,21 @@ async def test_sentinels_are_asked_before_a_client_is_told_that_it_knows_too_muc
             await broker.stop()
 
 
+async def test_channel_that_is_left_while_sentinels_are_asked_ends_the_wait(watched, follow):
+    broker = watched.broker(probe_interval=60)
+    await broker.start()
+    try:
+        channel = await follow(broker, "channel")
+        waiting = asyncio.create_task(broker.refresh("channel"))
+        await asyncio.sleep(0)
+        channel.leave()
+
+        with pytest.raises(BrokerError, match="no longer followed"):
+            await waiting
+    finally:
+        await broker.stop()
+
+
 def caught_up(port: int) -> bool:
     replication = redis_at(port).info("replication")
     replicas = [replication[f"slave{n}"] for n in range(replication["connected_slaves"])]

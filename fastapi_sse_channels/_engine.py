@@ -137,8 +137,16 @@ class Engine(Generic[T]):
 
     async def _publish(self, hub: Hub, key: str, body: bytes, idempotency_key: str | None) -> str:
         feed = hub.feed(key)
-        if feed is not None and feed.is_ready:
-            await feed.make_room(len(body) + MAX_ID_LENGTH)
+        if feed is None or not feed.is_ready:
+            return await self._store(key, body, idempotency_key)
+        nbytes = len(body) + MAX_ID_LENGTH
+        await feed.make_room(nbytes)
+        try:
+            return await self._store(key, body, idempotency_key)
+        finally:
+            feed.end_publish(nbytes)
+
+    async def _store(self, key: str, body: bytes, idempotency_key: str | None) -> str:
         position = await self.broker.publish(
             key, body, self.retention, idempotency_key=idempotency_key
         )

@@ -84,7 +84,7 @@ class ChannelManager(Generic[T]):
             retry: Milliseconds after which clients reconnect; varied by up to half, both ways.
             send_timeout: Seconds after which a client that reads nothing is dropped.
             slow_after: Seconds for which one publish waits, at most, for clients that would be
-                overrun. Those that read nothing hold up publishers for a tenth of the time at most.
+                overrun. Those that read nothing get a quarter of it, and half a percent of the time.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
             max_sessions: Streams open at once in this process, `None` for any number; more are
@@ -121,6 +121,7 @@ class ChannelManager(Generic[T]):
             stream_settings=StreamSettings(
                 ping_interval=ping_interval,
                 send_timeout=send_timeout,
+                slow_after=slow_after,
                 slow_policy=slow_policy,
                 chunks=Chunks() if write_directly else None,
                 retry=lambda: int(retry * random.uniform(0.5, 1.5)),

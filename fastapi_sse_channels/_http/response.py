@@ -93,7 +93,12 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
                 self._last_event_id,
                 lambda feed: Stream(
                     feed,
-                    Sender(send, receive, timeout=engine.stream_settings.send_timeout),
+                    Sender(
+                        send,
+                        receive,
+                        timeout=engine.stream_settings.send_timeout,
+                        is_encrypted=scope.get("scheme") == "https",
+                    ),
                     last_event_id=self._last_event_id,
                     load_initial=initial.load,
                     settings=engine.stream_settings,

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .._core.position import Position, parse_event_id
-from .courtesy import Courtesy
+from .backpressure import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,6 +32,11 @@ class Reader(Protocol):
     @property
     def stuck_since(self) -> float | None:
         """When it last took something, by the event loop's time; `None` if it takes all it gets."""
+        ...
+
+    @property
+    def credit(self) -> float:
+        """Seconds for which it may hold up publishers while it is stuck; see `earned`."""
         ...
 
     @property
@@ -66,11 +71,13 @@ class Feed:
     """The log of one followed channel with its readers."""
 
     __slots__ = (
-        "_courtesy",
+        "_bytes_under_way",
         "_mark_dirty",
+        "_patience",
         "_progress",
         "_safe_offset",
         "_shown_offset",
+        "_under_way",
         "dirty",
         "key",
         "log",
@@ -97,7 +104,9 @@ class Feed:
         self.session_count = 0
         self.dirty = False
         self._mark_dirty = mark_dirty
-        self._courtesy = Courtesy(patience)
+        self._patience = Patience(patience)
+        self._under_way = 0
+        self._bytes_under_way = 0
         self._progress: asyncio.Future[None] | None = None
         self._safe_offset = 0
         self._shown_offset = 0
@@ -168,32 +177,43 @@ class Feed:
             self._progress.set_result(None)
 
     async def make_room(self, nbytes: int) -> None:
-        """Wait until an event of `nbytes` overruns no reader that keeps up; see `Courtesy`.
+        """Wait until an event of `nbytes` overruns no reader that keeps up; see `Patience`.
+
+        The room is the event's until `end_publish`.
 
         Args:
             nbytes: Length of the event's frame.
         """
         waited = 0.0
         # one scan of the readers is enough for about as many publishes as the log has room for
-        while self.log.floor_after(nbytes) > self._safe_offset:
+        while not self._has_room(nbytes):
             now = asyncio.get_running_loop().time()
             holder = self._holder(now)
             self._safe_offset = self.log.top.offset if holder is None else holder.offset
-            left = self._courtesy.patience - waited
-            has_room = self.log.floor_after(nbytes) <= self._safe_offset
-            if holder is None or has_room or left < _SHORTEST_WAIT:
-                return
-            waited += await self._wait_for(holder, now, min(left, self._courtesy.step))
+            left = self._patience.longest - waited
+            if holder is None or left < _SHORTEST_WAIT or self._has_room(nbytes):
+                break
+            waited += await self._wait_for(holder, now, min(left, self._patience.step))
+        self._under_way += 1
+        self._bytes_under_way += nbytes
+
+    def end_publish(self, nbytes: int) -> None:
+        """Give up the room of an event that is in the log now, or was refused."""
+        self._under_way -= 1
+        self._bytes_under_way -= nbytes
+        self.progressed()
+
+    def _has_room(self, nbytes: int) -> bool:
+        # what this process has on its way to the log takes room as well
+        floor = self.log.floor_after(nbytes + self._bytes_under_way, count=1 + self._under_way)
+        return floor <= self._safe_offset
 
     def _holder(self, now: float) -> Reader | None:
         """Find the reader that stands lowest among those that publishing waits for."""
         holder = None
-        courtesy = self._courtesy.limits(now)
         for reader in self.readers:
-            if holder is not None and reader.offset >= holder.offset:
-                continue
-            since = reader.stuck_since
-            if since is None or now - since < courtesy[reader.is_guest]:
+            is_lower = holder is None or reader.offset < holder.offset
+            if is_lower and self._patience.allows(reader, now):
                 holder = reader
         return holder
 
@@ -201,18 +221,16 @@ class Feed:
         """Wait until a reader moves, or look again after `seconds`, for it may have turned slow.
 
         Returns:
-            How many seconds were waited for the reader, not for the event loop.
+            How many seconds were waited for the reader or the store, not for the event loop.
         """
-        offset, is_stuck = holder.offset, holder.stuck_since is not None
+        since, credit = holder.stuck_since, holder.credit
+        is_for_others = self._under_way > 0
         await self._next_progress(seconds)
-        if not is_stuck:
-            # it is handed what there is as soon as the loop comes to that
-            return 0.0
         ended = min(asyncio.get_running_loop().time(), now + seconds)
-        is_reading = holder in self.readers and holder.offset > offset and not holder.is_guest
-        if not is_reading:
-            self._courtesy.spend(now, ended)
-        return ended - now
+        if since is not None:
+            self._patience.spend(since, credit, now, ended)
+        # the event loop comes to a reader that is not stuck by itself
+        return 0.0 if since is None and not is_for_others else ended - now
 
     async def _next_progress(self, seconds: float) -> None:
         if self._progress is None or self._progress.done():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._servers.transport import (
     AbortableTransport,
+    bound_buffer,
     past_forwarders,
     shutdown_behind,
     transport_behind,
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
 
 
+# bytes a second
+_SLOWEST = 64 * 1024
+
+
 class StalledError(Exception):
     """The client reads nothing."""
 
@@ -30,19 +35,31 @@ class StalledError(Exception):
 class Sender:
     """Sends the messages of one response."""
 
-    __slots__ = ("_context", "_direct", "_receive", "_send", "_timeout", "_transport")
+    __slots__ = (
+        "_context",
+        "_direct",
+        "_is_encrypted",
+        "_receive",
+        "_send",
+        "_timeout",
+        "_transport",
+    )
 
-    def __init__(self, send: Send, receive: Receive, *, timeout: float) -> None:
+    def __init__(
+        self, send: Send, receive: Receive, *, timeout: float, is_encrypted: bool = False
+    ) -> None:
         """Prepare to send.
 
         Args:
             send: Of the request.
             receive: Of the request.
             timeout: Seconds after which a client that reads nothing is given up.
+            is_encrypted: Whether the client speaks TLS, be it with the server or a proxy.
         """
         self._send = send
         self._receive = receive
         self._timeout = timeout
+        self._is_encrypted = is_encrypted
         self._direct: DirectWriter | None = None
         self._transport: AbortableTransport | None = None
         # The request's contextvars, for middleware that reads them in `send`. None where they are
@@ -62,7 +79,12 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
-        await self.complete(self._send_all(start, pieces))
+        if self._is_encrypted and (connection := self.connection) is not None:
+            bound_buffer(connection)
+        opening = tuple(pieces)
+        # a client that takes its time over much is not one that reads nothing
+        seconds = self._timeout + sum(map(len, opening)) / _SLOWEST
+        await self._complete(self._send_all(start, opening), seconds)
         if chunks is not None:
             self._direct = direct_writer(self._send, chunks)
 
@@ -115,8 +137,11 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
+        await self._complete(sending, self._timeout)
+
+    async def _complete(self, sending: Awaitable[None], seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 await sending
         except TimeoutError as error:
             raise StalledError from error

@@ -14,6 +14,7 @@ from .._core.cursor import Cursor
 from .._core.log import pieces_of
 from .._core.position import awaiting_initial
 from .._errors import SnapshotTooSlowError
+from .backpressure import earned
 from .sender import StalledError, body
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class StreamSettings:
 
     ping_interval: float | None
     send_timeout: float
+    slow_after: float
     slow_policy: SlowPolicy
     chunks: Chunks | None
     retry: Callable[[], int]
@@ -56,6 +58,7 @@ class Stream(Cursor):
         resumed: Whether it continues after `last_event_id`.
         written_at: When it was last sent something, by the event loop's time.
         stuck_since: See `Reader.stuck_since`.
+        credit: See `Reader.credit`.
         ping_slot: Where the pinger keeps it.
     """
 
@@ -69,6 +72,7 @@ class Stream(Cursor):
         "_settings",
         "_task",
         "_wake",
+        "credit",
         "feed",
         "id",
         "last_event_id",
@@ -116,6 +120,7 @@ class Stream(Cursor):
         self.written_at = asyncio.get_running_loop().time()
         # opening counts as being stuck: publishing waits for it a little, not for ever
         self.stuck_since: float | None = self.written_at
+        self.credit = 0.0
         start = feed.start(last_event_id)
         self.resumed = start.resumed
         self._reset = start.reset
@@ -232,6 +237,8 @@ class Stream(Cursor):
             piece = self.take()
             if self.sender.write(piece):
                 self.written_at = now
+                if self.credit:
+                    self._earn(piece, now)
                 continue
             waiting = self._send_now(body(piece), now)
             if waiting is not None or self._is_ended:
@@ -253,6 +260,8 @@ class Stream(Cursor):
             self._lose(error)
             return None
         if rest is None:
+            if self.credit:
+                self._earn(message["body"], now)
             self._sent(message, now)
             return None
         self.stuck_since = now
@@ -264,13 +273,14 @@ class Stream(Cursor):
             # the replay comes after this frame, and is lost with the connection
             assert self.last_event_id is not None
             cursor = self.last_event_id
-        frames = [
-            wire.StreamOpen(
-                wire.PROTOCOL, self.resumed, self._settings.ping_interval, self._settings.retry()
-            ).encode(cursor)
-        ]
-        if self._reset is not None:
-            frames.append(wire.StreamReset(self._reset).encode(cursor))
+        opening = wire.StreamOpen(
+            wire.PROTOCOL, self.resumed, self._settings.ping_interval, self._settings.retry()
+        )
+        if self._reset is None:
+            frames = [opening.encode(cursor)]
+        else:
+            # without an id: a client that drops here comes back with its old one, and is reset then
+            frames = [opening.encode(None), wire.StreamReset(self._reset).encode(cursor)]
         if self._is_closing and events:
             # Closed while the state was loaded, which a revoked client must not be shown. One that
             # may reconnect is shown it then, for its id is still marked.
@@ -313,7 +323,9 @@ class Stream(Cursor):
         """Wait for a send that did not complete at once, then catch up."""
         loop = asyncio.get_running_loop()
         while await self._succeeds(sending):
-            self._sent(message, loop.time())
+            now = loop.time()
+            self._earn(message["body"], now)
+            self._sent(message, now)
             self.feed.progressed()
             following = await self._following_message()
             if following is None:
@@ -322,6 +334,11 @@ class Stream(Cursor):
             self.stuck_since = loop.time()
             sending = self.sender.send(message)
         self.stuck_since = None
+
+    def _earn(self, piece: bytes, now: float) -> None:
+        """Give credit to a client that reads: its connection has room again."""
+        waited = 0.0 if self.stuck_since is None else now - self.stuck_since
+        self.credit = earned(self.credit, waited, len(piece), most=self._settings.slow_after)
 
     async def _following_message(self) -> Message | None:
         # a frame that the client has the beginning of is finished first

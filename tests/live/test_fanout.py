@@ -184,7 +184,8 @@ class TestBursts:
         await stuck.until(b'"text":"live"')
         await healthy.until(b'"text":"live"')
 
-        assert waited >= 0.1
+        # a quarter of the longest wait, for a client that never showed that it reads
+        assert waited >= 0.02
         assert notes.texts(healthy) == [*map(str, range(100)), "live"]
         assert notes.controls(healthy) == ["stream-open"]
         assert notes.controls(stuck) == ["stream-open", "stream-reset slow"]

@@ -301,6 +301,30 @@ class TestReset:
         await reloading.leaves_nothing_to(stream)
 
 
+class TestResetAtTheStart:
+    """The client comes back with an id from which it cannot go on."""
+
+    @pytest.mark.parametrize("has_initial", [False, True])
+    async def test_client_lost_before_the_reset_is_reset_when_it_comes_back(
+        self, make_notes, connect, has_initial
+    ):
+        async def initial():
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(history_size=2, router={"initial_event": initial} if has_initial else {})
+        [old, *_] = await notes.publish(*"abcd")
+        stream = await connect(notes.app, URL, last_event_id=old)
+        opening, reset, *_ = stream.frames
+        assert (opening["event"], reset["event"]) == ("stream-open", "stream-reset")
+
+        # it has read the first frame only, so its last id is the old one
+        assert "id" not in opening
+        back = await connect(notes.app, URL, last_event_id=old)
+
+        assert notes.controls(back) == ["stream-open", "stream-reset trimmed"]
+        assert notes.texts(back) == (["initial"] if has_initial else [])
+
+
 class TestLostContinuity:
     async def test_resuming_client_that_is_overtaken_before_its_first_byte_is_reset(
         self, make_notes, connect

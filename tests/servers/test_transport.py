@@ -13,7 +13,12 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from fastapi_sse_channels._servers.transport import left_by_peer, shutdown_behind, transport_behind
+from fastapi_sse_channels._servers.transport import (
+    bound_buffer,
+    left_by_peer,
+    shutdown_behind,
+    transport_behind,
+)
 
 
 class Transport(asyncio.Transport):
@@ -215,3 +220,21 @@ class TestLeftByPeer:
                 return False
 
         assert left_by_peer([Without()]) == []
+
+
+class TestBoundBuffer:
+    @pytest.mark.parametrize("ssl_object", [None, object()])
+    def test_connection_with_tls_alone_is_bounded(self, ssl_object):
+        class Connection(Transport):
+            limits: tuple[int | None, int | None] | None = None
+
+            def get_extra_info(self, name, default=None):
+                return ssl_object if name == "ssl_object" else default
+
+            def set_write_buffer_limits(self, high=None, low=None):
+                self.limits = high, low
+
+        connection = Connection()
+        bound_buffer(connection)
+
+        assert connection.limits == (None if ssl_object is None else (16 * 1024, None))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .._core.log import PIECE
 
 if TYPE_CHECKING:
-    from .feed import Reader
+    from .reader import Reader
 
 # Seconds of credit for a byte: the pace of a reader that is waited for is 640 KiB a second.
 _CREDIT = 0.05 / PIECE

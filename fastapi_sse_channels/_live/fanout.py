@@ -16,7 +16,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .feed import Feed, Reader
+    from .feed import Feed
+    from .reader import Reader
 
 # about 5 ms of sends, after which other callbacks of the loop get a turn
 _SENDS_PER_TURN = 256

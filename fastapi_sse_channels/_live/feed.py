@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.position import Position, parse_event_id
 from .backpressure import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from .._core.log import Log
     from .._core.wire import ResetReason
+    from .reader import Reader
 
 
 # a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
 # seconds; what is left of a wait may be too little for the clock to tell
 _SHORTEST_WAIT = 1e-4
-
-
-class Reader(Protocol):
-    """A cursor into a feed's log."""
-
-    @property
-    def offset(self) -> int:
-        """The offset of the last entry taken."""
-        ...
-
-    @property
-    def stuck_since(self) -> float | None:
-        """When it last took something, by the event loop's time; `None` if it takes all it gets."""
-        ...
-
-    @property
-    def credit(self) -> float:
-        """Seconds for which it may hold up publishers while it is stuck; see `earned`."""
-        ...
-
-    @property
-    def is_guest(self) -> bool:
-        """Whether it has not begun to take what is published."""
-        ...
-
-    def flush(self, now: float) -> Coroutine[object, object, None] | None:
-        """Take what the log holds beyond the cursor.
-
-        Returns:
-            What is left to await, where it could not be done at once.
-        """
-        ...
 
 
 class Start(NamedTuple):

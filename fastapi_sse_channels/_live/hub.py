@@ -18,7 +18,7 @@ from .signals import SignalChain
 if TYPE_CHECKING:
     from .._core.log import Retention
     from ..brokers import Broker
-    from .feed import Reader
+    from .reader import Reader
     from .stream import Stream
     from .subscriber import Subscriber
 

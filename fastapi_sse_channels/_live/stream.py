@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from .._core.wire import CloseReason, ResetReason
     from .._servers.uvicorn import Chunks
-    from .feed import Feed, Reader
+    from .feed import Feed
+    from .reader import Reader
     from .sender import Sender
 
 SlowPolicy = Literal["reset", "close"]

@@ -527,6 +527,7 @@ class TestTurns:
 
             offset = 0
             stuck_since = None
+            credit = 0.0
             is_guest = False
 
             def flush(self, now):

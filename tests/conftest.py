@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -201,9 +201,11 @@ def _servers(logs: Path, config: pytest.Config) -> Iterator[ServeFunction]:
         *,
         port: int | None = None,
         env: dict[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> Server:
         port = port or free_port()
         executable, *arguments = (part.format(app=app, port=port) for part in COMMANDS[server])
+        arguments += options
         log_path = logs / f"server-{len(servers)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(

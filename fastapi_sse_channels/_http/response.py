@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("fastapi_sse_channels")
 
+_OF_A_STREAM = {name for name, _ in HEADERS}
 _RETRY_AFTER = {"Retry-After": "2"}
 # Which keys there are, where the store is and who has which rights there, is not for every client
 # to know; the log has it.
@@ -53,12 +54,23 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
     """
 
     def __init__(  # the parent's set-up serves its own __call__ only
-        self, channel: Channel[T], hooks: StreamHooks[T], last_event_id: str | None
+        self,
+        channel: Channel[T],
+        hooks: StreamHooks[T],
+        last_event_id: str | None,
+        headers: Iterable[tuple[bytes, bytes]],
     ) -> None:
-        """Prepare a stream; nothing is opened before the response is called."""
+        """Prepare a stream; nothing is opened before the response is called.
+
+        Args:
+            channel: The channel.
+            hooks: What the router was given for its sessions.
+            last_event_id: Where the client wants to go on.
+            headers: More headers of the response; those of a stream win.
+        """
         self.status_code = 200
         self.background: BackgroundTask | None = None  # FastAPI puts the request's tasks here
-        self.raw_headers = list(HEADERS)
+        self.raw_headers = [*HEADERS, *(pair for pair in headers if pair[0] not in _OF_A_STREAM)]
         self._channel = channel
         self._hooks = hooks
         self._last_event_id = last_event_id

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.params import Depends as DependsMarker
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator
@@ -62,7 +62,8 @@ def create_sse_router(
 
     Every dependency of the route, with its sub-dependencies, is closed before the first byte, so
     that an open stream holds no database connection; their errors are ordinary HTTP errors. The
-    router starts the manager with the application.
+    cookies and headers that they set on FastAPI's `Response` are sent with the stream. The router
+    starts the manager with the application.
 
     Args:
         manager: The manager whose channels are streamed.
@@ -72,7 +73,8 @@ def create_sse_router(
             a browser's `EventSource` to stop.
         initial_event: A dependency-style callable that returns an event, a list of events or
             `None`, for streams that do not resume and after a reset. Runs in a dependency scope
-            of its own, at a time from which on no published event can be missed.
+            of its own, at a time from which on no published event can be missed, so what it sets
+            on a `Response` is not sent.
         on_connect: Called with the session once it is counted, before the first byte; `async` or
             not. An `HTTPException` that it raises is the response.
         on_disconnect: Called with the session once it is no longer counted, for up to 10 seconds.
@@ -126,7 +128,10 @@ def create_sse_router(
 
 def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[..., Any]:
     async def stream(
-        channel: Channel[T], last_event_id: str | None, last_event_id_query: str | None
+        channel: Channel[T],
+        response: Response,
+        last_event_id: str | None,
+        last_event_id_query: str | None,
     ) -> ChannelResponse[T]:
         if not isinstance(channel, Channel):
             msg = (
@@ -134,8 +139,16 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
                 "return manager.channel(resource_id)"
             )
             raise ConfigurationError(msg)
+        # FastAPI leaves it empty where no dependency sets it
+        if response.status_code not in {None, 200}:
+            msg = (
+                f"a dependency set the status {response.status_code}, but a stream has 200; "
+                f"raise HTTPException({response.status_code}) to refuse it"
+            )
+            raise ConfigurationError(msg)
         # Mercure's rule: the header wins, for it is newer after a reconnect
-        return ChannelResponse(channel, hooks, last_event_id or last_event_id_query)
+        cursor = last_event_id or last_event_id_query
+        return ChannelResponse(channel, hooks, cursor, response.headers.raw)
 
     header = Header(alias="Last-Event-ID", description="Where a reconnecting client stands.")
     query = Query(
@@ -144,6 +157,8 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
     )
     parameters = {
         "channel": Annotated[Any, Depends(provider)],
+        # FastAPI adds what dependencies set on it to everything but a response of an endpoint
+        "response": Response,
         "last_event_id": Annotated[str | None, header],
         "last_event_id_query": Annotated[str | None, query],
     }
@@ -154,7 +169,7 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 annotation=annotation,
-                default=inspect.Parameter.empty if name == "channel" else None,
+                default=None if name.startswith("last_event_id") else inspect.Parameter.empty,
             )
             for name, annotation in parameters.items()
         ]

@@ -72,7 +72,8 @@ class Drain:
     def watch_server_of(self, stream: Stream) -> None:
         """Notice the shutdown of a server that is told of it without a signal."""
         self._all_gone.clear()
-        if self._watching is None:
+        # the first stream shows the server of all
+        if len(self._streams) == 1 and self._watching is None:
             shutdown = stream.sender.server_shutdown()
             if shutdown is not None:
                 self._watching = self._loop.create_task(self._after(shutdown))

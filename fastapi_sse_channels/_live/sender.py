@@ -11,11 +11,11 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._servers.shutdown import shutdown_of_server
 from .._servers.transport import (
     AbortableTransport,
     bound_buffer,
     past_forwarders,
-    shutdown_behind,
     transport_behind,
 )
 from .._servers.uvicorn import Chunks, DirectWriter, direct_writer
@@ -159,7 +159,7 @@ class Sender:
 
     def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
         """Return what to await for a server's shutdown that comes without a signal."""
-        return shutdown_behind(self._send, self._receive)
+        return shutdown_of_server(self._send, self._receive)
 
 
 def body(piece: bytes, *, more: bool = True) -> Message:

@@ -15,10 +15,12 @@ from fastapi import (
     HTTPException,
     Query,
     Request,
+    Response,
 )
 from pydantic import BaseModel
 
 from fastapi_sse_channels import (
+    Channel,
     ChannelManager,
     ConfigurationError,
     InvalidEventError,
@@ -208,6 +210,57 @@ class TestChannelDependency:
         stream = await connect(app, "/events")
 
         assert (stream.status, stream.body) == (204, b"")
+
+
+class TestInjectedResponse:
+    """What dependencies set on the `Response` that FastAPI injects."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_its_cookies_and_headers_are_sent_with_the_stream(self, connect, method):
+        def rotate(response: Response):
+            response.set_cookie("session", "new")
+            response.set_cookie("csrf", "other")
+
+        def readable(response: Response) -> Channel[Note]:
+            response.headers["X-Team"] = "red"
+            response.headers["Cache-Control"] = "public"
+            response.headers["Content-Type"] = "text/plain"
+            response.headers["X-Accel-Buffering"] = "yes"
+            return manager.channel("1")
+
+        manager = make_manager()
+        app = app_with(
+            create_sse_router(manager, "/events", channel=readable, dependencies=[Depends(rotate)])
+        )
+
+        stream = await connect(app, "/events", method=method)
+
+        sent = [tuple(map(bytes.decode, pair)) for pair in stream.messages[0]["headers"]]
+        assert sorted(sent) == [
+            ("cache-control", "no-store, no-transform"),
+            ("content-type", "text/event-stream; charset=utf-8"),
+            ("set-cookie", "csrf=other; Path=/; SameSite=lax"),
+            ("set-cookie", "session=new; Path=/; SameSite=lax"),
+            ("x-accel-buffering", "no"),
+            ("x-team", "red"),
+        ]
+
+    async def test_a_status_other_than_200_is_refused_with_the_fix(self, connect):
+        def soft(response: Response):
+            response.status_code = 204
+
+        app = app_with(
+            create_sse_router(make_manager(), "/notes/{note_id}", dependencies=[Depends(soft)])
+        )
+
+        stream = await connect(app, "/notes/1")
+        with pytest.raises(ConfigurationError, match=r"raise HTTPException\(204\)"):
+            await stream.until_end()
+
+    async def test_a_path_parameter_may_have_its_name(self, connect):
+        app = app_with(create_sse_router(make_manager(), "/surveys/{response}/events"))
+
+        assert (await connect(app, "/surveys/1/events")).status == 200
 
 
 class TestHostileIds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -304,7 +305,7 @@ class TestMakeRoom:
                 await waiting
                 waits += 1
 
-    async def test_events_on_their_way_to_the_store_take_room(self, feed):
+    async def test_events_on_their_way_to_the_store_take_room(self, feed: Any):
         crowded = feed()
         reader = Reader(0)
         crowded.place(reader)
@@ -318,7 +319,7 @@ class TestMakeRoom:
         async with asyncio.timeout(5):
             await waiting
 
-    async def test_store_that_does_not_answer_holds_publishers_for_their_patience_only(self, feed):
+    async def test_silent_store_holds_publishers_for_their_patience_only(self, feed: Any):
         crowded = feed(patience=0.05)
         crowded.place(Reader(0))
         async with asyncio.timeout(5):

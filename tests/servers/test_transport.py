@@ -13,12 +13,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from fastapi_sse_channels._servers.transport import (
-    bound_buffer,
-    left_by_peer,
-    shutdown_behind,
-    transport_behind,
-)
+from fastapi_sse_channels._servers.transport import bound_buffer, left_by_peer, transport_behind
 
 
 class Transport(asyncio.Transport):
@@ -150,7 +145,6 @@ def test_transport_of_gunicorn_is_found_behind_its_body_receiver():
 @pytest.mark.parametrize("send", [None, print, lambda _message: None, functools.partial(print)])
 def test_transport_of_a_server_that_hides_it_is_none(send):
     assert transport_behind(send, send) is None
-    assert shutdown_behind(send, send) is None
 
 
 def test_transport_behind_an_unassigned_send_is_none():

@@ -51,23 +51,21 @@ class Encoder:
         Raises:
             InvalidEventError: It is neither.
         """
-        if isinstance(event, RootModel):
+        if isinstance(event, Mapping):
+            try:
+                event = self._union.adapter.validate_python(event)
+            except ValidationError as error:
+                raise InvalidEventError(str(error)) from error
+        while isinstance(event, RootModel):
             event = event.root
         if type(event) in self._adapters:
             return cast("BaseModel", event)
-        if not isinstance(event, Mapping):
-            expected = " | ".join(member.__name__ for member in self._adapters)
-            msg = (
-                f"{type(event).__name__} is not an event of this channel; "
-                f"publish one of {expected}, or a dict that validates as one"
-            )
-            raise InvalidEventError(msg)
-        try:
-            validated: Any = self._union.adapter.validate_python(event)
-        except ValidationError as error:
-            raise InvalidEventError(str(error)) from error
-        model: BaseModel = validated.root if isinstance(validated, RootModel) else validated
-        return model
+        expected = " | ".join(member.__name__ for member in self._adapters)
+        msg = (
+            f"{type(event).__name__} is not an event of this channel; "
+            f"publish one of {expected}, or a dict that validates as one"
+        )
+        raise InvalidEventError(msg)
 
     def encode(self, event: object) -> tuple[str, bytes]:
         """Validate an event and encode it.

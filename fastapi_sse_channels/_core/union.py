@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, PydanticUserError, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -16,6 +17,8 @@ from .wire import name_problem
 
 T = TypeVar("T")
 
+_ALIASES = tuple({TypeAliasType, getattr(typing, "TypeAliasType", TypeAliasType)})
+_UNIONS = {Union, types.UnionType}
 _HOW = (
     "declare `Event = Annotated[A | B, Field(discriminator='type')]`, where every member is a "
     "pydantic model with a field such as `type: Literal['a'] = 'a'`"
@@ -45,8 +48,8 @@ class EventUnion(Generic[T]):
                 does not allow.
         """
         self.event_type = event_type
-        self.name, bare = _unwrap(event_type)
-        self.members, declared = _members(bare)
+        self.name, _ = _unwrap(event_type)
+        self.members, declared = _read(event_type)
         discriminator = declared or _common_literal(self.members)
         self._member_of = _event_names(self.members, discriminator)
         self.names = tuple(self._member_of)
@@ -82,49 +85,79 @@ def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
         raise ConfigurationError(msg) from error
 
 
-def _unwrap(event_type: Any) -> tuple[str | None, Any]:
-    """Split a type alias or root model into its name and the union it names."""
-    alias_types = tuple(
-        alias for alias in (TypeAliasType, getattr(types, "TypeAliasType", None)) if alias
-    )
-    if isinstance(event_type, alias_types) or hasattr(event_type, "__value__"):
-        return event_type.__name__, event_type.__value__
-    if isinstance(event_type, type) and issubclass(event_type, RootModel):
-        field = event_type.model_fields["root"]
+def _unwrap(annotation: Any) -> tuple[str | None, Any]:
+    """Split a type alias, new type or root model into the name it gives and what it stands for."""
+    origin = get_origin(annotation)
+    alias = annotation if origin is None else origin
+    if isinstance(alias, _ALIASES):
+        given = dict(zip(alias.__parameters__, get_args(annotation), strict=False))
+        return alias.__name__, _filled_in(alias.__value__, given)
+    if isinstance(annotation, NewType):
+        return None, annotation.__supertype__
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        field = annotation.model_fields["root"]
         bare: Any = field.annotation
         if field.discriminator is not None:
             bare = Annotated[bare, field]
-        return event_type.__name__, bare
-    return None, event_type
+        return annotation.__name__, bare
+    return None, annotation
 
 
-def _members(bare: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
+def _filled_in(annotation: Any, given: Mapping[Any, Any]) -> Any:
+    """Replace the type parameters of an alias, in the models of a union too, as pydantic does."""
+    if isinstance(annotation, TypeVar):
+        return given.get(annotation, annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        bare, *metadata = get_args(annotation)
+        return Annotated[_filled_in(bare, given), *metadata]
+    if origin in _UNIONS:
+        return Union[tuple(_filled_in(argument, given) for argument in get_args(annotation))]  # noqa: UP007  # of any number
+    parameters = _parameters(annotation)
+    if not parameters:
+        return annotation
+    return annotation[tuple(given.get(parameter, parameter) for parameter in parameters)]
+
+
+def _parameters(annotation: Any) -> tuple[Any, ...]:
+    """List the type parameters that are still open."""
+    parameters: tuple[Any, ...] = ()
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        parameters = annotation.__pydantic_generic_metadata__["parameters"]
+    elif get_origin(annotation) is not None:
+        parameters = annotation.__parameters__
+    return parameters
+
+
+def _read(annotation: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
     """List the models of a union, with the discriminator it declares."""
-    declared = None
-    if get_origin(bare) is Annotated:
-        bare, *metadata = get_args(bare)
-        for item in metadata:
-            found = item.discriminator if isinstance(item, FieldInfo | Discriminator) else None
-            if isinstance(found, Discriminator):
-                found = found.discriminator
-            if found is not None and not isinstance(found, str):
-                msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
-                raise ConfigurationError(msg)
-            declared = found or declared
-    return tuple(_flatten(bare)), declared
+    if (bare := _unwrap(annotation)[1]) is not annotation:
+        return _read(bare)
+    if get_origin(annotation) is Annotated:
+        bare, *metadata = get_args(annotation)
+        members, inner = _read(bare)
+        declared = [found for item in metadata if (found := _declared(item)) is not None]
+        return members, declared[-1] if declared else inner
+    if get_origin(annotation) in _UNIONS:
+        parts = [_read(argument) for argument in get_args(annotation)]
+        common = {declared for _, declared in parts if declared is not None}
+        members = tuple(dict.fromkeys(member for members, _ in parts for member in members))
+        return members, common.pop() if len(common) == 1 else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,), None
+    msg = f"{annotation!r} is not a pydantic model; {_HOW}"
+    raise ConfigurationError(msg)
 
 
-def _flatten(annotation: Any) -> Iterator[type[BaseModel]]:
-    if get_origin(annotation) in {Union, types.UnionType}:
-        for argument in get_args(annotation):
-            yield from _members(_unwrap(argument)[1])[0]
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif (aliased := _unwrap(annotation)[1]) is not annotation:
-        yield from _members(aliased)[0]
-    else:
-        msg = f"{annotation!r} is not a pydantic model; {_HOW}"
-        raise ConfigurationError(msg)
+def _declared(metadata: object) -> str | None:
+    """Return the discriminator that an annotation declares."""
+    found = metadata.discriminator if isinstance(metadata, FieldInfo | Discriminator) else None
+    if isinstance(found, Discriminator):
+        found = found.discriminator
+    if found is None or isinstance(found, str):
+        return found
+    msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
+    raise ConfigurationError(msg)
 
 
 def _common_literal(members: tuple[type[BaseModel], ...]) -> str:

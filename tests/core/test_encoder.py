@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -138,6 +139,15 @@ class TestRefusal:
 
         with pytest.raises(InvalidEventError, match="Sub is not an event of this channel"):
             encoder.encode(Sub())
+
+    def test_encode_refuses_what_a_validator_makes_of_a_mapping(self):
+        class Other(BaseModel):
+            type: Literal["added"] = "added"
+
+        replaced = Annotated[Event, AfterValidator(lambda _event: Other())]
+
+        with pytest.raises(InvalidEventError, match="Other is not an event of this channel"):
+            encoder_of(replaced).encode({"type": "added"})
 
     @pytest.mark.parametrize("event", [None, "added", 1, b"{}", ["added"], object(), Added])
     def test_encode_refuses_other_objects(self, encoder, event):

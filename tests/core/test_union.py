@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, NewType
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, alias_generators
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypeVar
 
 from fastapi_sse_channels import ConfigurationError, InvalidEventError
 from fastapi_sse_channels._core.union import EventUnion
@@ -25,6 +25,38 @@ class Removed(BaseModel):
 Event = Annotated[Added | Removed, Field(discriminator="type")]
 NamedEvent = TypeAliasType("NamedEvent", Event)
 Bare = TypeAliasType("Bare", Added | Removed)
+
+
+T = TypeVar("T")
+
+
+class User(BaseModel):
+    name: str
+
+
+class Created(BaseModel, Generic[T]):
+    type: Literal["created"] = "created"
+    item: T
+
+
+class Updated(BaseModel, Generic[T]):
+    type: Literal["updated"] = "updated"
+    item: T
+
+
+TOLD_APART = Field(discriminator="type")
+Crud = TypeAliasType("Crud", Annotated[Created[T] | Updated[T], TOLD_APART], type_params=(T,))
+Users = TypeAliasType("Users", Crud[User])
+More = TypeAliasType("More", Annotated[Crud[T] | Added, TOLD_APART], type_params=(T,))
+Wrapped = TypeAliasType("Wrapped", Annotated[T, "wrapped"], type_params=(T,))
+
+
+class Versioned(BaseModel):
+    type: Literal["versioned"] = "versioned"
+    version: Literal["2"] = "2"
+
+
+Inner = TypeAliasType("Inner", Annotated[Versioned, TOLD_APART])
 
 
 def union_of(event_type: Any) -> EventUnion[Any]:
@@ -82,6 +114,45 @@ class TestDefinition:
         nested = Annotated[Event | Moved, Field(discriminator="type")]
 
         assert union_of(nested).names == ("added", "removed", "purged", "moved")
+
+    @pytest.mark.parametrize(
+        "event_type",
+        [
+            Crud[User],
+            Wrapped[Crud[User]],
+            Users,
+            More[User],
+            Annotated[Crud[User], "no discriminator"],
+            RootModel[Crud[User]],
+            Annotated[RootModel[Crud[User]] | Added, TOLD_APART],
+            Annotated[Created[User] | Updated[list[User]] | Added, TOLD_APART],
+            NewType("NewEvent", Created[User]),
+        ],
+        ids=repr,
+    )
+    def test_union_of_generic_models_reads_what_pydantic_validates(self, event_type):
+        union = union_of(event_type)
+
+        event: Any = union.adapter.validate_python({"type": "created", "item": {"name": "Ann"}})
+        while isinstance(event, RootModel):
+            event = event.root
+        assert type(event) is Created[User]
+        assert type(event) in union.members
+        assert union.name_of(event) == "created"
+
+    def test_alias_without_its_parameters_is_a_union_of_models_that_hold_anything(self):
+        assert union_of(Crud).members == (Created, Updated)
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
+    def test_type_statement_with_parameters_is_read_with_what_they_are_given(self):
+        namespace: dict[str, Any] = {"Created": Created, "Updated": Updated}
+        exec("type Crud[T] = Created[T] | Updated[list[T]]", namespace)  # noqa: S102  # as above
+
+        assert union_of(namespace["Crud"][User]).members == (Created[User], Updated[list[User]])
+
+    def test_discriminator_of_an_inner_union_holds_for_an_outer_one_that_declares_none(self):
+        assert union_of(Inner | Versioned).discriminator == "type"
+        assert union_of(Annotated[Inner, "no discriminator"]).discriminator == "type"
 
     def test_enum_literals_name_events(self):
         class Kind(Enum):

@@ -76,6 +76,7 @@ class Engine(Generic[T]):
 
         Raises:
             BrokerError: Streams are open on another running event loop.
+            ConfigurationError: An event refers to what is not defined.
         """
         hub = self._running
         if hub is not None and hub.loop is asyncio.get_running_loop():
@@ -90,6 +91,8 @@ class Engine(Generic[T]):
             hub.stop()
             if hub.loop.is_closed():
                 self._starts = 0  # nobody is left to undo them
+        # the first chance to know that nothing is defined any more
+        self.union.check_defined()
         self._running = Hub(
             self.broker,
             self.retention,

@@ -6,9 +6,11 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, PydanticUserError, RootModel, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType, TypeForm
 
@@ -34,7 +36,6 @@ class EventUnion(Generic[T]):
         members: The models.
         discriminator: The field whose literal names an event, as it is called in JSON.
         names: Every event name of the union.
-        adapter: Validates any of its events.
     """
 
     def __init__(self, event_type: TypeForm[T]) -> None:
@@ -53,10 +54,44 @@ class EventUnion(Generic[T]):
         discriminator = declared or _common_literal(self.members)
         self._member_of = _event_names(self.members, discriminator)
         self.names = tuple(self._member_of)
-        self.adapter: TypeAdapter[T] = _adapter(event_type)
+        self._adapter: TypeAdapter[T] = _adapter(event_type)
         fields = {member: _field_of(member, discriminator) for member in self.members}
         self._attribute = {member: name for member, (name, _) in fields.items()}
         self.discriminator = _name_in_json(*fields[self.members[0]])
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[T]:
+        """Validates any of its events.
+
+        Raises:
+            ConfigurationError: See `check_defined`.
+        """
+        self.check_defined()
+        return self._adapter
+
+    def check_defined(self) -> None:
+        """Refuse models that refer to what is still not defined, which a declaration allows.
+
+        Raises:
+            ConfigurationError: Names the model and what it lacks.
+        """
+        for member in self.members:
+            try:
+                # what they refer to is in their module, not in this one
+                member.model_rebuild(_types_namespace={})
+            except PydanticUndefinedAnnotation as error:
+                msg = (
+                    f"{member.__name__}, or a model that it holds, refers to {error.name!r}, which "
+                    f"is not defined; define or import it in {member.__module__}, at run time too "
+                    "(not under TYPE_CHECKING)"
+                )
+                raise ConfigurationError(msg) from error
+            except (PydanticUserError, TypeError) as error:
+                raise _refusal(member, error) from error
+        try:
+            self._adapter.rebuild(_types_namespace={})
+        except (PydanticUserError, TypeError) as error:
+            raise _refusal(self.event_type, error) from error
 
     def name_of(self, event: BaseModel) -> str:
         """Return the name of an event.
@@ -81,8 +116,12 @@ def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
     try:
         return TypeAdapter(event_type)
     except (PydanticUserError, TypeError) as error:
-        msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
-        raise ConfigurationError(msg) from error
+        raise _refusal(event_type, error) from error
+
+
+def _refusal(event_type: object, error: Exception) -> ConfigurationError:
+    msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
+    return ConfigurationError(msg)
 
 
 def _unwrap(annotation: Any) -> tuple[str | None, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Annotated, Any, Generic, Literal, NewType
+from types import ModuleType
+from typing import Annotated, Any, Generic, Literal, NewType, Union
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, alias_generators
@@ -282,6 +283,67 @@ class TestDefinition:
 
         with pytest.raises(ConfigurationError, match=r"(?s)needs a discriminator.*declare `Event"):
             union_of(Annotated[A | B, Field(discriminator="type")])
+
+
+EVENTS = """
+from typing import Literal
+from pydantic import BaseModel
+
+class Held(BaseModel):
+    item: "Item"
+
+class Placed(BaseModel):
+    type: Literal["placed"] = "placed"
+    held: Held
+
+class Emptied(BaseModel):
+    type: Literal["emptied"] = "emptied"
+"""
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """A module whose models refer to one that it does not define so far."""
+    module: Any = ModuleType("shop_events")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(EVENTS, module.__dict__)  # noqa: S102  # a model looks for others in its own module
+    return module
+
+
+class TestCheckDefined:
+    @pytest.mark.parametrize("others", [(), ("Emptied",)], ids=["alone", "in a union"])
+    def test_error_names_the_model_and_what_is_not_defined(self, events, others):
+        union = union_of(Union[tuple(getattr(events, name) for name in ("Placed", *others))])  # noqa: UP007  # of any number
+
+        for read in (union.check_defined, lambda: union.adapter):
+            with pytest.raises(
+                ConfigurationError,
+                match=r"^Placed, or a model that it holds, refers to 'Item', which is not defined; "
+                r"define or import it in shop_events",
+            ):
+                read()
+
+    def test_what_is_defined_after_the_union_is_found(self, events):
+        union = union_of(events.Placed | events.Emptied)
+        events.Item = Added
+
+        union.check_defined()
+
+        placed = union.adapter.validate_python({"type": "placed", "held": {"item": {}}})
+        assert placed.held.item == Added()
+
+    def test_names_of_this_library_are_not_those_of_the_users_module(self, events):
+        exec(EVENTS.replace("Item", "EventUnion"), events.__dict__)  # noqa: S102  # as above
+
+        with pytest.raises(ConfigurationError, match="refers to 'EventUnion', which is not"):
+            union_of(events.Placed).check_defined()
+
+    def test_what_pydantic_refuses_only_then_is_refused_too(self, events):
+        union = union_of(events.Placed)
+        events.Item = type("Item", (), {})
+
+        with pytest.raises(ConfigurationError, match="is not a pydantic union of events"):
+            union.check_defined()
 
 
 class TestNameOf:

@@ -74,6 +74,15 @@ class TestConfiguration:
             with pytest.raises(ConfigurationError, match=r"Placed, .* refers to 'Item'"):
                 await use()
 
+    def test_event_loop_that_is_not_of_asyncio_is_told(self, make_notes):
+        manager = make_notes().manager
+
+        for use in (manager.start(), manager.publish("1", {"type": "note"}), manager.publisher()):
+            with pytest.raises(
+                ConfigurationError, match="worker-class asyncio or uvloop"
+            ):
+                use.send(None)
+
     def test_clients_may_all_be_told_to_come_back_at_once(self, make_notes):
         make_notes(drain_spread=0)
 

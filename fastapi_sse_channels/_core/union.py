@@ -222,7 +222,11 @@ def _event_names(
     for member in members:
         for name in _literals(member, discriminator):
             if name in names:
-                msg = f"{names[name].__name__} and {member.__name__} are both named {name!r}"
+                msg = (
+                    f"{names[name].__name__} and {member.__name__} are both named {name!r}; each "
+                    "model needs a name of its own, such as "
+                    f"`{discriminator}: Literal['{_kebab(member.__name__)}']`, in nested unions too"
+                )
                 raise ConfigurationError(msg)
             names[name] = member
     return names

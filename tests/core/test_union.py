@@ -210,8 +210,25 @@ class TestDefinition:
         class Again(BaseModel):
             type: Literal["added"] = "added"
 
-        with pytest.raises(ConfigurationError, match="Added and Again are both named 'added'"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"Added and Again are both named 'added'.*`type: Literal\['again'\]`",
+        ):
             union_of(Added | Again)
+
+    def test_union_refuses_nested_unions_whose_models_share_a_name(self):
+        class Black(BaseModel):
+            type: Literal["cat"] = "cat"
+            color: Literal["black"] = "black"
+
+        class White(BaseModel):
+            type: Literal["cat"] = "cat"
+            color: Literal["white"] = "white"
+
+        cat = Annotated[Black | White, Field(discriminator="color")]
+
+        with pytest.raises(ConfigurationError, match=r"both named 'cat'.*in nested unions too"):
+            union_of(Annotated[cat | Added, TOLD_APART])
 
     @pytest.mark.parametrize(
         "name", ["error", "open", "message", "stream-open", "stream-", "", "a\nb", "a\rb", "a\0b"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -11,7 +10,7 @@ from ._checks import check_text
 from ._core.position import MAX_ID_LENGTH
 from ._errors import BrokerError
 from ._live.hub import Hub
-from ._live.threads import result_from
+from ._live.threads import current_loop, result_from
 
 if TYPE_CHECKING:
     from ._core.encoder import Encoder
@@ -76,9 +75,12 @@ class Engine(Generic[T]):
 
         Raises:
             BrokerError: Streams are open on another running event loop.
+            ConfigurationError: An event refers to what is not defined, or no asyncio event loop
+                runs here.
         """
         hub = self._running
-        if hub is not None and hub.loop is asyncio.get_running_loop():
+        loop = current_loop()
+        if hub is not None and hub.loop is loop:
             return hub
         if hub is not None and hub.is_in_use:
             msg = (
@@ -90,6 +92,8 @@ class Engine(Generic[T]):
             hub.stop()
             if hub.loop.is_closed():
                 self._starts = 0  # nobody is left to undo them
+        # the first chance to know that nothing is defined any more
+        self.union.check_defined()
         self._running = Hub(
             self.broker,
             self.retention,
@@ -109,7 +113,7 @@ class Engine(Generic[T]):
         hub = self._running
         if hub is None or not hub.is_in_use:
             hub = self.hub
-        if hub.loop is asyncio.get_running_loop():
+        if hub.loop is current_loop():
             return await self._publish(hub, key, body, idempotency_key)
         # streams live on the loop of another thread, as with TestClient, or this thread has its own
         return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))

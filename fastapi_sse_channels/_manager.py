@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +19,7 @@ from ._declaration import declare
 from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
 from ._live.stream import SlowPolicy, StreamSettings
+from ._live.threads import current_loop
 from ._publisher import Publisher
 from ._servers.uvicorn import Chunks
 from ._subscription import Subscription
@@ -241,7 +241,7 @@ class ChannelManager(Generic[T]):
 
     async def publisher(self) -> Publisher[T]:
         """Provide a publisher: `Annotated[Publisher[E], Depends(manager.publisher)]`."""
-        return Publisher(self._engine, asyncio.get_running_loop())
+        return Publisher(self._engine, current_loop())
 
     def sync_publisher(self) -> SyncPublisher[T]:
         """Make a publisher for code without an event loop: Celery tasks, cron jobs, scripts.

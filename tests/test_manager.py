@@ -25,6 +25,7 @@ from fastapi_sse_channels import (
     Publisher,
     WrongThreadError,
     create_sse_router,
+    sse_lifespan,
 )
 
 URL = "/notes/1/events"
@@ -48,6 +49,39 @@ class TestConfiguration:
             for value in values:
                 with pytest.raises(ConfigurationError, match=f"^{option}={value} must be"):
                     make_notes(**{option: value})
+
+    async def test_event_that_refers_to_what_is_not_defined_is_refused_when_anything_starts(
+        self, connect
+    ):
+        class Placed(BaseModel):
+            type: Literal["placed"] = "placed"
+            item: Item  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+
+        manager = ChannelManager(Placed, key_prefix="shop")
+        app = FastAPI()
+        app.include_router(create_sse_router(manager, "/shops/{shop_id}/events"))
+
+        async def stream() -> None:
+            await (await connect(app, "/shops/1/events")).until_end()
+
+        for use in (
+            manager.start,
+            sse_lifespan(manager).__aenter__,
+            lambda: manager.publish("1", {"type": "placed", "item": 1}),
+            lambda: manager.subscribe("1").__aenter__(),
+            stream,
+        ):
+            with pytest.raises(ConfigurationError, match=r"Placed, .* refers to 'Item'"):
+                await use()
+
+    def test_event_loop_that_is_not_of_asyncio_is_told(self, make_notes):
+        manager = make_notes().manager
+
+        for use in (manager.start(), manager.publish("1", {"type": "note"}), manager.publisher()):
+            with pytest.raises(
+                ConfigurationError, match="worker-class asyncio or uvloop"
+            ):
+                use.send(None)
 
     def test_clients_may_all_be_told_to_come_back_at_once(self, make_notes):
         make_notes(drain_spread=0)

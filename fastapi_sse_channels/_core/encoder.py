@@ -51,23 +51,32 @@ class Encoder:
         Raises:
             InvalidEventError: It is neither.
         """
-        if isinstance(event, RootModel):
+        if isinstance(event, Mapping):
+            try:
+                event = self._union.adapter.validate_python(event)
+            except ValidationError as error:
+                raise InvalidEventError(str(error)) from error
+        while isinstance(event, RootModel):
             event = event.root
         if type(event) in self._adapters:
             return cast("BaseModel", event)
-        if not isinstance(event, Mapping):
-            expected = " | ".join(member.__name__ for member in self._adapters)
-            msg = (
-                f"{type(event).__name__} is not an event of this channel; "
-                f"publish one of {expected}, or a dict that validates as one"
-            )
-            raise InvalidEventError(msg)
-        try:
-            validated: Any = self._union.adapter.validate_python(event)
-        except ValidationError as error:
-            raise InvalidEventError(str(error)) from error
-        model: BaseModel = validated.root if isinstance(validated, RootModel) else validated
-        return model
+        raise self._refusal(type(event))
+
+    def _refusal(self, found: type) -> InvalidEventError:
+        for member in self._adapters:
+            if member.__qualname__ == found.__qualname__:
+                msg = (
+                    f"{found.__name__} of the module {found.__module__} is not the "
+                    f"{member.__name__} of this channel, which is that of {member.__module__}; if "
+                    "both are one file, it was imported twice: import it under one name everywhere"
+                )
+                return InvalidEventError(msg)
+        expected = " | ".join(member.__name__ for member in self._adapters)
+        msg = (
+            f"{found.__name__} is not an event of this channel; "
+            f"publish one of {expected}, or a dict that validates as one"
+        )
+        return InvalidEventError(msg)
 
     def encode(self, event: object) -> tuple[str, bytes]:
         """Validate an event and encode it.
@@ -88,6 +97,13 @@ class Encoder:
             data = self._adapters[member].dump_json(model, by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{member.__name__} cannot be encoded: {error}"
+            if "UnexpectedValue" in msg:
+                # it names the field, but not how the value came there
+                msg += (
+                    "\npydantic checks neither defaults nor assigned values unless told to: write "
+                    "them in the type that the field declares, or add `model_config = "
+                    "ConfigDict(validate_default=True, validate_assignment=True)` to its model"
+                )
             raise InvalidEventError(msg) from error
         if self._tags[name] not in data:
             # a custom serializer or mismatched aliases removed the discriminator

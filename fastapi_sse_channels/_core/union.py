@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
+from functools import cached_property
+from typing import Annotated, Any, Generic, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, PydanticUserError, RootModel, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType, TypeForm
 
@@ -16,6 +19,8 @@ from .wire import name_problem
 
 T = TypeVar("T")
 
+_ALIASES = tuple({TypeAliasType, getattr(typing, "TypeAliasType", TypeAliasType)})
+_UNIONS = {Union, types.UnionType}
 _HOW = (
     "declare `Event = Annotated[A | B, Field(discriminator='type')]`, where every member is a "
     "pydantic model with a field such as `type: Literal['a'] = 'a'`"
@@ -31,7 +36,6 @@ class EventUnion(Generic[T]):
         members: The models.
         discriminator: The field whose literal names an event, as it is called in JSON.
         names: Every event name of the union.
-        adapter: Validates any of its events.
     """
 
     def __init__(self, event_type: TypeForm[T]) -> None:
@@ -45,15 +49,49 @@ class EventUnion(Generic[T]):
                 does not allow.
         """
         self.event_type = event_type
-        self.name, bare = _unwrap(event_type)
-        self.members, declared = _members(bare)
+        self.name, _ = _unwrap(event_type)
+        self.members, declared = _read(event_type)
         discriminator = declared or _common_literal(self.members)
         self._member_of = _event_names(self.members, discriminator)
         self.names = tuple(self._member_of)
-        self.adapter: TypeAdapter[T] = _adapter(event_type)
+        self._adapter: TypeAdapter[T] = _adapter(event_type)
         fields = {member: _field_of(member, discriminator) for member in self.members}
         self._attribute = {member: name for member, (name, _) in fields.items()}
         self.discriminator = _name_in_json(*fields[self.members[0]])
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[T]:
+        """Validates any of its events.
+
+        Raises:
+            ConfigurationError: See `check_defined`.
+        """
+        self.check_defined()
+        return self._adapter
+
+    def check_defined(self) -> None:
+        """Refuse models that refer to what is still not defined, which a declaration allows.
+
+        Raises:
+            ConfigurationError: Names the model and what it lacks.
+        """
+        for member in self.members:
+            try:
+                # what they refer to is in their module, not in this one
+                member.model_rebuild(_types_namespace={})
+            except PydanticUndefinedAnnotation as error:
+                msg = (
+                    f"{member.__name__}, or a model that it holds, refers to {error.name!r}, which "
+                    f"is not defined; define or import it in {member.__module__}, at run time too "
+                    "(not under TYPE_CHECKING)"
+                )
+                raise ConfigurationError(msg) from error
+            except (PydanticUserError, TypeError) as error:
+                raise _refusal(member, error) from error
+        try:
+            self._adapter.rebuild(_types_namespace={})
+        except (PydanticUserError, TypeError) as error:
+            raise _refusal(self.event_type, error) from error
 
     def name_of(self, event: BaseModel) -> str:
         """Return the name of an event.
@@ -78,53 +116,87 @@ def _adapter(event_type: TypeForm[T]) -> TypeAdapter[T]:
     try:
         return TypeAdapter(event_type)
     except (PydanticUserError, TypeError) as error:
-        msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
-        raise ConfigurationError(msg) from error
+        raise _refusal(event_type, error) from error
 
 
-def _unwrap(event_type: Any) -> tuple[str | None, Any]:
-    """Split a type alias or root model into its name and the union it names."""
-    alias_types = tuple(
-        alias for alias in (TypeAliasType, getattr(types, "TypeAliasType", None)) if alias
-    )
-    if isinstance(event_type, alias_types) or hasattr(event_type, "__value__"):
-        return event_type.__name__, event_type.__value__
-    if isinstance(event_type, type) and issubclass(event_type, RootModel):
-        field = event_type.model_fields["root"]
+def _refusal(event_type: object, error: Exception) -> ConfigurationError:
+    msg = f"{event_type!r} is not a pydantic union of events ({error}); {_HOW}"
+    return ConfigurationError(msg)
+
+
+def _unwrap(annotation: Any) -> tuple[str | None, Any]:
+    """Split a type alias, new type or root model into the name it gives and what it stands for."""
+    origin = get_origin(annotation)
+    alias = annotation if origin is None else origin
+    if isinstance(alias, _ALIASES):
+        given = dict(zip(alias.__parameters__, get_args(annotation), strict=False))
+        return alias.__name__, _filled_in(alias.__value__, given)
+    if isinstance(annotation, NewType):
+        return None, annotation.__supertype__
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        field = annotation.model_fields["root"]
         bare: Any = field.annotation
         if field.discriminator is not None:
             bare = Annotated[bare, field]
-        return event_type.__name__, bare
-    return None, event_type
+        return annotation.__name__, bare
+    return None, annotation
 
 
-def _members(bare: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
+def _filled_in(annotation: Any, given: Mapping[Any, Any]) -> Any:
+    """Replace the type parameters of an alias, in the models of a union too, as pydantic does."""
+    if isinstance(annotation, TypeVar):
+        return given.get(annotation, annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        bare, *metadata = get_args(annotation)
+        return Annotated[_filled_in(bare, given), *metadata]
+    if origin in _UNIONS:
+        return Union[tuple(_filled_in(argument, given) for argument in get_args(annotation))]  # noqa: UP007  # of any number
+    parameters = _parameters(annotation)
+    if not parameters:
+        return annotation
+    return annotation[tuple(given.get(parameter, parameter) for parameter in parameters)]
+
+
+def _parameters(annotation: Any) -> tuple[Any, ...]:
+    """List the type parameters that are still open."""
+    parameters: tuple[Any, ...] = ()
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        parameters = annotation.__pydantic_generic_metadata__["parameters"]
+    elif get_origin(annotation) is not None:
+        parameters = annotation.__parameters__
+    return parameters
+
+
+def _read(annotation: Any) -> tuple[tuple[type[BaseModel], ...], str | None]:
     """List the models of a union, with the discriminator it declares."""
-    declared = None
-    if get_origin(bare) is Annotated:
-        bare, *metadata = get_args(bare)
-        for item in metadata:
-            found = item.discriminator if isinstance(item, FieldInfo | Discriminator) else None
-            if isinstance(found, Discriminator):
-                found = found.discriminator
-            if found is not None and not isinstance(found, str):
-                msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
-                raise ConfigurationError(msg)
-            declared = found or declared
-    return tuple(_flatten(bare)), declared
+    if (bare := _unwrap(annotation)[1]) is not annotation:
+        return _read(bare)
+    if get_origin(annotation) is Annotated:
+        bare, *metadata = get_args(annotation)
+        members, inner = _read(bare)
+        declared = [found for item in metadata if (found := _declared(item)) is not None]
+        return members, declared[-1] if declared else inner
+    if get_origin(annotation) in _UNIONS:
+        parts = [_read(argument) for argument in get_args(annotation)]
+        common = {declared for _, declared in parts if declared is not None}
+        members = tuple(dict.fromkeys(member for members, _ in parts for member in members))
+        return members, common.pop() if len(common) == 1 else None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,), None
+    msg = f"{annotation!r} is not a pydantic model; {_HOW}"
+    raise ConfigurationError(msg)
 
 
-def _flatten(annotation: Any) -> Iterator[type[BaseModel]]:
-    if get_origin(annotation) in {Union, types.UnionType}:
-        for argument in get_args(annotation):
-            yield from _members(_unwrap(argument)[1])[0]
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif (aliased := _unwrap(annotation)[1]) is not annotation:
-        yield from _members(aliased)[0]
-    else:
-        msg = f"{annotation!r} is not a pydantic model; {_HOW}"
-        raise ConfigurationError(msg)
+def _declared(metadata: object) -> str | None:
+    """Return the discriminator that an annotation declares."""
+    found = metadata.discriminator if isinstance(metadata, FieldInfo | Discriminator) else None
+    if isinstance(found, Discriminator):
+        found = found.discriminator
+    if found is None or isinstance(found, str):
+        return found
+    msg = f"a callable discriminator gives events no name on the wire; {_HOW}"
+    raise ConfigurationError(msg)
 
 
 def _common_literal(members: tuple[type[BaseModel], ...]) -> str:
@@ -150,7 +222,11 @@ def _event_names(
     for member in members:
         for name in _literals(member, discriminator):
             if name in names:
-                msg = f"{names[name].__name__} and {member.__name__} are both named {name!r}"
+                msg = (
+                    f"{names[name].__name__} and {member.__name__} are both named {name!r}; each "
+                    "model needs a name of its own, such as "
+                    f"`{discriminator}: Literal['{_kebab(member.__name__)}']`, in nested unions too"
+                )
                 raise ConfigurationError(msg)
             names[name] = member
     return names

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from typing import Any
 
-from .._errors import BrokerClosedError
+from .._errors import BrokerClosedError, ConfigurationError
 
 _LOOP_ENDED = "the event loop ended before the event was known to be stored"
 _LOOK_INTERVAL = 0.5
@@ -42,6 +42,23 @@ async def result_from(loop: asyncio.AbstractEventLoop, publishing: Coroutine[Any
     if waiting.done() and not waiting.cancelled():
         return waiting.result()
     return _outcome(future, publishing)
+
+
+def current_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs in this thread.
+
+    Raises:
+        ConfigurationError: There is none; Trio's is none either.
+    """
+    loop = running_loop()
+    if loop is None:
+        msg = (
+            "no asyncio event loop runs here, and channels need one; call this in async code, and "
+            "under a server that uses asyncio (hypercorn: --worker-class asyncio or uvloop, not "
+            "trio; anyio's tests: anyio_backend='asyncio')"
+        )
+        raise ConfigurationError(msg)
+    return loop
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

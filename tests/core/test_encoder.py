@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -138,6 +139,33 @@ class TestRefusal:
 
         with pytest.raises(InvalidEventError, match="Sub is not an event of this channel"):
             encoder.encode(Sub())
+
+    def test_error_tells_apart_two_classes_of_one_name(self, encoder):
+        twin = type("Added", (BaseModel,), {"__module__": "src.events", "__qualname__": "Added"})
+
+        with pytest.raises(
+            InvalidEventError,
+            match=r"^Added of the module src\.events is not the Added .* that of .*test_encoder; "
+            r".* import it under one name",
+        ):
+            encoder.encode(twin())
+
+    def test_error_names_a_default_that_pydantic_does_not_check_and_how_to_mend_it(self):
+        class Priced(BaseModel):
+            type: Literal["priced"] = "priced"
+            price: Decimal = 0  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+        with pytest.raises(InvalidEventError, match=r"(?s)'price'.*validate_default=True"):
+            encoder_of(Priced).encode(Priced())
+
+    def test_encode_refuses_what_a_validator_makes_of_a_mapping(self):
+        class Other(BaseModel):
+            type: Literal["added"] = "added"
+
+        replaced = Annotated[Event, AfterValidator(lambda _event: Other())]
+
+        with pytest.raises(InvalidEventError, match="Other is not an event of this channel"):
+            encoder_of(replaced).encode({"type": "added"})
 
     @pytest.mark.parametrize("event", [None, "added", 1, b"{}", ["added"], object(), Added])
     def test_encode_refuses_other_objects(self, encoder, event):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Annotated, Any, Literal
+from types import ModuleType
+from typing import Annotated, Any, Generic, Literal, NewType, Union
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, alias_generators
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypeVar
 
 from fastapi_sse_channels import ConfigurationError, InvalidEventError
 from fastapi_sse_channels._core.union import EventUnion
@@ -25,6 +26,38 @@ class Removed(BaseModel):
 Event = Annotated[Added | Removed, Field(discriminator="type")]
 NamedEvent = TypeAliasType("NamedEvent", Event)
 Bare = TypeAliasType("Bare", Added | Removed)
+
+
+T = TypeVar("T")
+
+
+class User(BaseModel):
+    name: str
+
+
+class Created(BaseModel, Generic[T]):
+    type: Literal["created"] = "created"
+    item: T
+
+
+class Updated(BaseModel, Generic[T]):
+    type: Literal["updated"] = "updated"
+    item: T
+
+
+TOLD_APART = Field(discriminator="type")
+Crud = TypeAliasType("Crud", Annotated[Created[T] | Updated[T], TOLD_APART], type_params=(T,))
+Users = TypeAliasType("Users", Crud[User])
+More = TypeAliasType("More", Annotated[Crud[T] | Added, TOLD_APART], type_params=(T,))
+Wrapped = TypeAliasType("Wrapped", Annotated[T, "wrapped"], type_params=(T,))
+
+
+class Versioned(BaseModel):
+    type: Literal["versioned"] = "versioned"
+    version: Literal["2"] = "2"
+
+
+Inner = TypeAliasType("Inner", Annotated[Versioned, TOLD_APART])
 
 
 def union_of(event_type: Any) -> EventUnion[Any]:
@@ -83,6 +116,45 @@ class TestDefinition:
 
         assert union_of(nested).names == ("added", "removed", "purged", "moved")
 
+    @pytest.mark.parametrize(
+        "event_type",
+        [
+            Crud[User],
+            Wrapped[Crud[User]],
+            Users,
+            More[User],
+            Annotated[Crud[User], "no discriminator"],
+            RootModel[Crud[User]],
+            Annotated[RootModel[Crud[User]] | Added, TOLD_APART],
+            Annotated[Created[User] | Updated[list[User]] | Added, TOLD_APART],
+            NewType("NewEvent", Created[User]),
+        ],
+        ids=repr,
+    )
+    def test_union_of_generic_models_reads_what_pydantic_validates(self, event_type):
+        union = union_of(event_type)
+
+        event: Any = union.adapter.validate_python({"type": "created", "item": {"name": "Ann"}})
+        while isinstance(event, RootModel):
+            event = event.root
+        assert type(event) is Created[User]
+        assert type(event) in union.members
+        assert union.name_of(event) == "created"
+
+    def test_alias_without_its_parameters_is_a_union_of_models_that_hold_anything(self):
+        assert union_of(Crud).members == (Created, Updated)
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="syntax of Python 3.12")
+    def test_type_statement_with_parameters_is_read_with_what_they_are_given(self):
+        namespace: dict[str, Any] = {"Created": Created, "Updated": Updated}
+        exec("type Crud[T] = Created[T] | Updated[list[T]]", namespace)  # noqa: S102  # as above
+
+        assert union_of(namespace["Crud"][User]).members == (Created[User], Updated[list[User]])
+
+    def test_discriminator_of_an_inner_union_holds_for_an_outer_one_that_declares_none(self):
+        assert union_of(Inner | Versioned).discriminator == "type"
+        assert union_of(Annotated[Inner, "no discriminator"]).discriminator == "type"
+
     def test_enum_literals_name_events(self):
         class Kind(Enum):
             A = "a"
@@ -138,8 +210,25 @@ class TestDefinition:
         class Again(BaseModel):
             type: Literal["added"] = "added"
 
-        with pytest.raises(ConfigurationError, match="Added and Again are both named 'added'"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"Added and Again are both named 'added'.*`type: Literal\['again'\]`",
+        ):
             union_of(Added | Again)
+
+    def test_union_refuses_nested_unions_whose_models_share_a_name(self):
+        class Black(BaseModel):
+            type: Literal["cat"] = "cat"
+            color: Literal["black"] = "black"
+
+        class White(BaseModel):
+            type: Literal["cat"] = "cat"
+            color: Literal["white"] = "white"
+
+        cat = Annotated[Black | White, Field(discriminator="color")]
+
+        with pytest.raises(ConfigurationError, match=r"both named 'cat'.*in nested unions too"):
+            union_of(Annotated[cat | Added, TOLD_APART])
 
     @pytest.mark.parametrize(
         "name", ["error", "open", "message", "stream-open", "stream-", "", "a\nb", "a\rb", "a\0b"]
@@ -211,6 +300,67 @@ class TestDefinition:
 
         with pytest.raises(ConfigurationError, match=r"(?s)needs a discriminator.*declare `Event"):
             union_of(Annotated[A | B, Field(discriminator="type")])
+
+
+EVENTS = """
+from typing import Literal
+from pydantic import BaseModel
+
+class Held(BaseModel):
+    item: "Item"
+
+class Placed(BaseModel):
+    type: Literal["placed"] = "placed"
+    held: Held
+
+class Emptied(BaseModel):
+    type: Literal["emptied"] = "emptied"
+"""
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """A module whose models refer to one that it does not define so far."""
+    module: Any = ModuleType("shop_events")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(EVENTS, module.__dict__)  # noqa: S102  # a model looks for others in its own module
+    return module
+
+
+class TestCheckDefined:
+    @pytest.mark.parametrize("others", [(), ("Emptied",)], ids=["alone", "in a union"])
+    def test_error_names_the_model_and_what_is_not_defined(self, events, others):
+        union = union_of(Union[tuple(getattr(events, name) for name in ("Placed", *others))])  # noqa: UP007  # of any number
+
+        for read in (union.check_defined, lambda: union.adapter):
+            with pytest.raises(
+                ConfigurationError,
+                match=r"^Placed, or a model that it holds, refers to 'Item', which is not defined; "
+                r"define or import it in shop_events",
+            ):
+                read()
+
+    def test_what_is_defined_after_the_union_is_found(self, events):
+        union = union_of(events.Placed | events.Emptied)
+        events.Item = Added
+
+        union.check_defined()
+
+        placed = union.adapter.validate_python({"type": "placed", "held": {"item": {}}})
+        assert placed.held.item == Added()
+
+    def test_names_of_this_library_are_not_those_of_the_users_module(self, events):
+        exec(EVENTS.replace("Item", "EventUnion"), events.__dict__)  # noqa: S102  # as above
+
+        with pytest.raises(ConfigurationError, match="refers to 'EventUnion', which is not"):
+            union_of(events.Placed).check_defined()
+
+    def test_what_pydantic_refuses_only_then_is_refused_too(self, events):
+        union = union_of(events.Placed)
+        events.Item = type("Item", (), {})
+
+        with pytest.raises(ConfigurationError, match="is not a pydantic union of events"):
+            union.check_defined()
 
 
 class TestNameOf:

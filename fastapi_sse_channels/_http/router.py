@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -97,12 +98,12 @@ def create_sse_router(
     endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
     lifespan = sse_lifespan(manager)
     router = APIRouter(lifespan=lifespan)
-    name = name or f"stream_{_snake(engine.declaration.name)}"
-    router.add_api_route(
+    # an application asks each route for its id, by the tags for example, be it documented or not
+    add_route = functools.partial(
+        router.add_api_route,
         path,
         endpoint,
-        methods=["GET"],
-        name=name,
+        name=name or f"stream_{_snake(engine.declaration.name)}",
         tags=tags,
         dependencies=dependencies,
         summary=f"Stream {engine.declaration.name}",
@@ -112,15 +113,8 @@ def create_sse_router(
         response_description="A stream of server-sent events",
         responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
     )
-    router.add_api_route(
-        path,
-        endpoint,
-        methods=["HEAD"],
-        name=name,
-        dependencies=dependencies,
-        include_in_schema=False,
-        response_model=None,
-    )
+    add_route(methods=["GET"])
+    add_route(methods=["HEAD"], include_in_schema=False)
     return router
 
 

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType
 
-from fastapi_sse_channels import ChannelManager, create_sse_router
+from fastapi_sse_channels import ChannelManager, create_client_router, create_sse_router
 
 
 class CommentAdded(BaseModel):
@@ -161,6 +161,18 @@ def test_responses_and_tags_are_added(discussions):
 
     assert operation["tags"] == ["live"]
     assert set(operation["responses"]) == {"200", "404", "422", "503"}
+
+
+def test_application_may_name_operations_after_tags(discussions):
+    app = FastAPI(generate_unique_id_function=lambda route: f"{route.tags[0]}-{route.name}")
+    app.include_router(
+        create_sse_router(discussions, PATH, tags=["live"], initial_event=lambda: None)
+    )
+    app.include_router(create_client_router())
+
+    operation = app.openapi()["paths"][PATH]["get"]
+
+    assert operation["operationId"] == "live-stream_discussion_comments_event"
 
 
 def test_publisher_dependency_adds_nothing(discussions):

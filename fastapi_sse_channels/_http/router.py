@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.params import Depends as DependsMarker
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator
@@ -119,41 +119,54 @@ def create_sse_router(
 
 
 def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[..., Any]:
-    async def stream(
-        channel: Channel[T], last_event_id: str | None, last_event_id_query: str | None
-    ) -> ChannelResponse[T]:
+    async def stream(channel: Channel[T], last_event_id: str | None) -> ChannelResponse[T]:
         if not isinstance(channel, Channel):
             msg = (
                 f"the channel dependency returned {type(channel).__name__}; "
                 "return manager.channel(resource_id)"
             )
             raise ConfigurationError(msg)
-        # Mercure's rule: the header wins, for it is newer after a reconnect
-        return ChannelResponse(channel, hooks, last_event_id or last_event_id_query)
+        return ChannelResponse(channel, hooks, last_event_id)
 
-    header = Header(alias="Last-Event-ID", description="Where a reconnecting client stands.")
-    query = Query(
-        alias="last_event_id",
-        description="The same for clients that cannot send the header across origins.",
-    )
     parameters = {
         "channel": Annotated[Any, Depends(provider)],
-        "last_event_id": Annotated[str | None, header],
-        "last_event_id_query": Annotated[str | None, query],
+        "last_event_id": Annotated[str | None, Depends(_last_event_id)],
     }
     # the annotations are built here, so they cannot be resolved from this module's strings
     stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                annotation=annotation,
-                default=inspect.Parameter.empty if name == "channel" else None,
-            )
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
             for name, annotation in parameters.items()
         ]
     )
     return stream
+
+
+async def _last_event_id(
+    request: Request,
+    header: Annotated[
+        str | None,
+        Header(alias="Last-Event-ID", description="Where a reconnecting client stands."),
+    ] = None,
+    _documented: Annotated[
+        str | None,
+        Query(
+            alias="last_event_id",
+            description="The same for clients that cannot send the header across origins.",
+        ),
+    ] = None,
+) -> str | None:
+    """Find where a client wants to go on.
+
+    Mercure's rule: the header wins, for it is newer after a reconnect. Clients without it write
+    the parameter as each likes (`lastEventId`, `lastEventID`), after what the page's URL has.
+    """
+    if header:
+        return header
+    for name, value in reversed(request.query_params.multi_items()):
+        if value and re.sub("[-_]", "", name).lower() == "lasteventid":
+            return value
+    return None
 
 
 def _only_parameter(path: str) -> str:

@@ -210,6 +210,46 @@ class TestChannelDependency:
         assert (stream.status, stream.body) == (204, b"")
 
 
+class TestLastEventId:
+    @pytest.mark.parametrize(
+        ("query", "numbers"),
+        [
+            ("last_event_id={0}", [1, 2]),
+            ("lastEventId={0}", [1, 2]),
+            ("lastEventID={0}", [1, 2]),
+            ("Last-Event-ID={0}", [1, 2]),
+            # a client adds its own to the URL that a page wrote
+            ("last_event_id={0}&lastEventId={1}", [2]),
+            ("lastEventId={0}&last_event_id={1}", [2]),
+            ("lastEventId={0}&lastEventId={1}", [2]),
+            ("last_event_id={1}&lastEventId=", [2]),
+        ],
+    )
+    async def test_query_parameter_resumes_in_each_spelling(self, connect, query, numbers):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        # one stream keeps the channel
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        stream = await connect(app, f"/notes/7/events?{query.format(*ids)}")
+
+        opened, *events = (json.loads(frame["data"]) for frame in stream.frames)
+        assert opened["resumed"]
+        assert [int(event["text"]) for event in events] == numbers
+
+    async def test_header_wins_over_each_query_parameter(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        path = f"/notes/7/events?lastEventId={ids[0]}"
+        stream = await connect(app, path, **{"last-event-id": ids[1]})
+
+        assert [json.loads(frame["data"])["text"] for frame in stream.frames[1:]] == ["2"]
+
+
 class TestHostileIds:
     @pytest.mark.parametrize(
         ("quoted", "resource_id"),

@@ -16,10 +16,10 @@ from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
 from .._channel import Channel
-from .._checks import check_callable, check_hook
+from .._checks import check_callable
 from .._errors import ConfigurationError
 from .._manager import ChannelManager, engine_of
-from .hooks import SessionHook, StreamHooks
+from .hooks import SessionHook, StreamHooks, check_hook
 from .lifespan import sse_lifespan
 from .response import ChannelResponse
 from .snapshot import SnapshotRoute

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from fastapi_sse_channels import (
     ChannelManager,
     ConfigurationError,
     InvalidEventError,
+    SSEMiddleware,
     create_sse_router,
 )
 
@@ -459,3 +461,31 @@ class TestHead:
         app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
 
         assert (await connect(app, "/notes/7/events", method="POST")).status == 405
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        "around", [lambda app: app, SSEMiddleware], ids=["plain", "handed off"]
+    )
+    async def test_find_what_an_async_dependency_left_in_the_context(self, connect, around):
+        user: ContextVar[str] = ContextVar("user")
+        found = []
+
+        async def channel(note_id: str, x_user: Annotated[str, Header()]):
+            user.set(x_user)
+            return notes.channel(note_id)
+
+        def sync(_session):
+            found.append(user.get())
+
+        async def not_sync(_session):
+            found.append(user.get())
+
+        notes = make_manager()
+        options: dict[str, Any] = {"on_connect": sync, "on_disconnect": not_sync}
+        router = create_sse_router(notes, "/notes/{note_id}", channel=channel, **options)
+        stream = await connect(around(app_with(router)), "/notes/7", **{"x-user": "ann"})
+        stream.disconnect()
+        await stream.until_end()
+
+        assert found == ["ann", "ann"]

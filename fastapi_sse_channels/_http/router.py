@@ -95,31 +95,45 @@ def create_sse_router(
     provider = channel or manager.channel_for(_only_parameter(path))
     engine = engine_of(manager)
     snapshot = None if initial_event is None else SnapshotRoute(initial_event, engine.encoder.body)
-    endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
-    lifespan = sse_lifespan(manager)
-    router = APIRouter(lifespan=lifespan)
-    # an application asks each route for its id, by the tags for example, be it documented or not
+    hooks = StreamHooks(snapshot, on_connect, on_disconnect)
+    needed: dict[str, Callable[..., Any]]
+    needed = {"channel": provider, "last_event_id": _last_event_id}
+    documented = needed if initial_event is None else {**needed, "initial_event": initial_event}
+    router = APIRouter(lifespan=sse_lifespan(manager))
     add_route = functools.partial(
         router.add_api_route,
         path,
-        endpoint,
         name=name or f"stream_{_snake(engine.declaration.name)}",
         tags=tags,
         dependencies=dependencies,
+        responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
+    )
+    add_route(
+        _endpoint(needed, hooks),
+        methods=["GET", "HEAD"],
+        include_in_schema=False,
+        response_model=None,
+    )
+    # The route above serves every request. This one is for OpenAPI, which reads a route's
+    # dependencies: `initial_event` is one for those who call, though it runs apart.
+    add_route(
+        _endpoint(documented, hooks),
+        methods=["GET"],
         summary=f"Stream {engine.declaration.name}",
         description=_description(engine),
         response_class=EventStreamDocs,
         response_model=_named(engine),
         response_description="A stream of server-sent events",
-        responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
     )
-    add_route(methods=["GET"])
-    add_route(methods=["HEAD"], include_in_schema=False)
     return router
 
 
-def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[..., Any]:
-    async def stream(channel: Channel[T], last_event_id: str | None) -> ChannelResponse[T]:
+def _endpoint(
+    dependencies: Mapping[str, Callable[..., Any]], hooks: StreamHooks[T]
+) -> Callable[..., Any]:
+    async def stream(
+        channel: Channel[T], last_event_id: str | None, **_others: object
+    ) -> ChannelResponse[T]:
         if not isinstance(channel, Channel):
             msg = (
                 f"the channel dependency returned {type(channel).__name__}; "
@@ -128,15 +142,15 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
             raise ConfigurationError(msg)
         return ChannelResponse(channel, hooks, last_event_id)
 
-    parameters = {
-        "channel": Annotated[Any, Depends(provider)],
-        "last_event_id": Annotated[str | None, Depends(_last_event_id)],
-    }
     # the annotations are built here, so they cannot be resolved from this module's strings
     stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
-            for name, annotation in parameters.items()
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=Annotated[Any, Depends(dependency)],
+            )
+            for name, dependency in dependencies.items()
         ]
     )
     return stream

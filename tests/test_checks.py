@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from fastapi import Depends
@@ -13,7 +13,6 @@ from fastapi_sse_channels._checks import (
     check_callable,
     check_choice,
     check_finite,
-    check_hook,
     check_positive,
     check_text,
     check_unshared,
@@ -72,21 +71,3 @@ def test_callable_check_says_what_to_pass(value):
 
     with pytest.raises(ConfigurationError, match=r"channel=.* cannot be called; pass a function"):
         check_callable("channel", value)
-
-
-@pytest.mark.parametrize("hook", [[].append, print, lambda session, more=1: (session, more)])
-def test_hook_check_allows_whatever_takes_a_session(hook):
-    check_hook("on_connect", hook)
-
-
-def test_hook_check_says_how_hooks_are_called():
-    async def with_a_dependency(session, note_id):
-        pass
-
-    async def yielding(session):
-        yield
-
-    hooks: tuple[Any, ...] = (with_a_dependency, lambda: None, yielding)
-    for hook in hooks:
-        with pytest.raises(ConfigurationError, match="on_connect is called with the session"):
-            check_hook("on_connect", hook)

@@ -42,9 +42,12 @@ def create_client_router(path: str = "/sse-channels") -> APIRouter:
         return Response(content, headers=headers, media_type="text/javascript")
 
     path = path.rstrip("/")
-    methods = ["GET", "HEAD"]
-    router.add_api_route(f"{path}/client.js", client, methods=methods)
-    router.add_api_route(f"{path}/{{version}}/client.js", client, methods=methods, name=_ROUTE)
+    # An id of its own: the application's generate_unique_id_function may rely on tags.
+    add_route = functools.partial(
+        router.add_api_route, endpoint=client, methods=["GET", "HEAD"], operation_id=_ROUTE
+    )
+    add_route(f"{path}/client.js")
+    add_route(f"{path}/{{version}}/client.js", name=_ROUTE)
     return router
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ from fastapi_sse_channels import (
     ChannelManager,
     ConfigurationError,
     InvalidEventError,
+    SSEMiddleware,
     create_sse_router,
 )
 
@@ -263,6 +265,46 @@ class TestInjectedResponse:
         assert (await connect(app, "/surveys/1/events")).status == 200
 
 
+class TestLastEventId:
+    @pytest.mark.parametrize(
+        ("query", "numbers"),
+        [
+            ("last_event_id={0}", [1, 2]),
+            ("lastEventId={0}", [1, 2]),
+            ("lastEventID={0}", [1, 2]),
+            ("Last-Event-ID={0}", [1, 2]),
+            # a client adds its own to the URL that a page wrote
+            ("last_event_id={0}&lastEventId={1}", [2]),
+            ("lastEventId={0}&last_event_id={1}", [2]),
+            ("lastEventId={0}&lastEventId={1}", [2]),
+            ("last_event_id={1}&lastEventId=", [2]),
+        ],
+    )
+    async def test_query_parameter_resumes_in_each_spelling(self, connect, query, numbers):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        # one stream keeps the channel
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        stream = await connect(app, f"/notes/7/events?{query.format(*ids)}")
+
+        opened, *events = (json.loads(frame["data"]) for frame in stream.frames)
+        assert opened["resumed"]
+        assert [int(event["text"]) for event in events] == numbers
+
+    async def test_header_wins_over_each_query_parameter(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        path = f"/notes/7/events?lastEventId={ids[0]}"
+        stream = await connect(app, path, **{"last-event-id": ids[1]})
+
+        assert [json.loads(frame["data"])["text"] for frame in stream.frames[1:]] == ["2"]
+
+
 class TestHostileIds:
     @pytest.mark.parametrize(
         ("quoted", "resource_id"),
@@ -472,3 +514,31 @@ class TestHead:
         app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
 
         assert (await connect(app, "/notes/7/events", method="POST")).status == 405
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        "around", [lambda app: app, SSEMiddleware], ids=["plain", "handed off"]
+    )
+    async def test_find_what_an_async_dependency_left_in_the_context(self, connect, around):
+        user: ContextVar[str] = ContextVar("user")
+        found = []
+
+        async def channel(note_id: str, x_user: Annotated[str, Header()]):
+            user.set(x_user)
+            return notes.channel(note_id)
+
+        def sync(_session):
+            found.append(user.get())
+
+        async def not_sync(_session):
+            found.append(user.get())
+
+        notes = make_manager()
+        options: dict[str, Any] = {"on_connect": sync, "on_disconnect": not_sync}
+        router = create_sse_router(notes, "/notes/{note_id}", channel=channel, **options)
+        stream = await connect(around(app_with(router)), "/notes/7", **{"x-user": "ann"})
+        stream.disconnect()
+        await stream.until_end()
+
+        assert found == ["ann", "ann"]

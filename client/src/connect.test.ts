@@ -595,6 +595,38 @@ describe("for await", () => {
     await expect(connection[Symbol.asyncIterator]().next()).rejects.toBeInstanceOf(StreamError);
   });
 
+  it("throws a reset in its place, and goes on after it when iterated again", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1), reset("c5", "slow"), event("c5", 5), reset("c9", "trimmed")),
+    );
+    const { connection, resets } = record(server.origin);
+    const iterator = connection[Symbol.asyncIterator]();
+    await until(() => expect(resets).toHaveLength(2));
+    const seen: unknown[] = [];
+    const read = async () => {
+      for await (const event of { [Symbol.asyncIterator]: () => iterator }) seen.push(event);
+    };
+    await expect(read()).rejects.toMatchObject({ type: "reset", reason: "slow" });
+    const again = async () => {
+      for await (const event of connection) seen.push(event);
+    };
+    await expect(again()).rejects.toMatchObject({ type: "reset", reason: "trimmed" });
+    server.last.response.write(event("c10", 10) + close("ended", false));
+    await until(() => expect(connection.status.state).toBe("closed"));
+    await again();
+    expect(seen).toEqual([1, 5, 10]);
+  });
+
+  it.each([
+    ["json", "data: {\n\n"],
+    ["reset", `data: "${"x".repeat(9000)}"\n\n`],
+  ])("throws what is in the place of an event: %s", async (type, data) => {
+    const server = await serve(stream(open() + data + event("c2", 2)));
+    const iterator = record(server.origin, { maxEventBytes: 2000 }).connection[Symbol.asyncIterator]();
+    await expect(iterator.next()).rejects.toMatchObject({ type });
+    await expect(iterator.next()).resolves.toMatchObject({ value: 2 });
+  });
+
   it("throws rather than leave events out when the loop is far too slow", async () => {
     const burst = Array.from({ length: 1200 }, (_, index) => event(`c${index}`, index)).join("");
     const server = await serve(stream(open() + burst));

@@ -30,6 +30,7 @@ export function connect<TEvent = AnyEvent>(
   const share = shareOf(options);
   const { onEvent, onStatus, onReset, onError, signal } = options;
   const queues = new Set<Queue<TEvent>>();
+  const interrupted = new Set<Queue<TEvent>>();
   let told: Status | undefined;
   let failure: StreamError | undefined;
   let closed = false;
@@ -38,7 +39,7 @@ export function connect<TEvent = AnyEvent>(
     event(event, meta) {
       if (closed) return;
       safely(() => onEvent?.(event as TEvent, meta));
-      for (const queue of queues) queue.push(event as TEvent);
+      push(event as TEvent);
     },
     status(status) {
       if (closed && (status.state !== "closed" || told?.state === "closed")) return;
@@ -54,13 +55,20 @@ export function connect<TEvent = AnyEvent>(
       safely(() => onStatus?.(status));
     },
     reset(reason) {
-      if (!closed) safely(() => onReset?.(reason));
+      if (closed) return;
+      safely(() => onReset?.(reason));
+      const message = `events may be missing (${reason}): load their subject again, and iterate on`;
+      push(new StreamError("reset", message, { reason }));
     },
     error(error) {
       failure = error;
-      if (!closed) safely(() => onError?.(error));
+      if (closed) return;
+      safely(() => onError?.(error));
+      if (error.type === "json") push(error);
     },
   };
+
+  const push = (item: TEvent | StreamError) => queues.forEach((queue) => queue.push(item));
 
   const failureOf = (reason: string) => {
     const type = FAILURES.get(reason);
@@ -106,7 +114,9 @@ export function connect<TEvent = AnyEvent>(
     },
     close,
     [Symbol.asyncIterator]() {
-      const queue = createQueue<TEvent>(close);
+      // goes on where a loop was left by an error in the place of an event
+      for (const queue of interrupted) return queue;
+      const queue = createQueue<TEvent>(close, interrupted);
       const { status } = this;
       if (status.state === "closed") queue.end(failureOf(status.reason));
       else queues.add(queue);

@@ -6,6 +6,7 @@
  * - `stall`: an open socket from which nothing came for too long;
  * - `json`: an event whose data is not JSON (`data` holds it);
  * - `too-large`: an event above `maxEventBytes`, which was skipped;
+ * - `reset`: events may be missing (`reason` says why); thrown by loops only;
  * - `overflow`: a `for await` loop fell too far behind.
  */
 export type StreamErrorType =
@@ -15,12 +16,14 @@ export type StreamErrorType =
   | "stall"
   | "json"
   | "too-large"
+  | "reset"
   | "overflow";
 
 export interface StreamErrorDetails {
   readonly cause?: unknown;
   readonly httpStatus?: number;
   readonly data?: string;
+  readonly reason?: string;
 }
 
 /**
@@ -34,11 +37,14 @@ export class StreamError extends Error {
   readonly httpStatus: number | undefined;
   /** The event's data as it was received, for `json`. */
   readonly data: string | undefined;
+  /** The `ResetReason`, for `reset`. */
+  readonly reason: string | undefined;
 
   constructor(type: StreamErrorType, message: string, details: StreamErrorDetails = {}) {
     super(message.replace(/(:\/\/)(?:[^\s/?#]*@)?([^\s?#]*)\S*/g, "$1$2"), details);
     this.type = type;
     this.httpStatus = details.httpStatus;
     this.data = details.data;
+    this.reason = details.reason;
   }
 }

@@ -183,6 +183,10 @@ export type ConnectOptions<TEvent> = Callbacks<TEvent> &
 /**
  * One reader of a stream. Iterating yields the events from then on; leaving the loop closes the
  * connection, and a connection refused by the server ends it with a `StreamError`.
+ *
+ * Where events may be missing, a loop throws a `StreamError` of type `reset`, and in the place of
+ * an event that is not JSON one of type `json`. The connection stays open: iterate over it again to
+ * go on with what followed, or close it.
  */
 export interface Connection<TEvent> extends AsyncIterable<TEvent> {
   readonly status: Status;

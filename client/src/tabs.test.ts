@@ -59,6 +59,18 @@ describe("tabs of one user", () => {
     expect(two.connection.lastEventId).toBe("c9");
   });
 
+  it("get what follows the id they ask for, or a reset, also from a tab of the same page", async () => {
+    const server = await serve(stream(open({ id: "c1", resumed: true }), event("c2", 2), event("c3", 3)));
+    const options = { share: tabs, user: "ada" };
+    const one = recordInPage(server.origin, { ...options, lastEventId: "c1" });
+    await until(() => expect(one.events).toEqual([2, 3]));
+    const two = recordInPage(server.origin, { ...options, lastEventId: "c1" });
+    await until(() => expect(two.events).toEqual([2, 3]));
+    const three = recordInPage(server.origin, { ...options, lastEventId: "c0" });
+    await until(() => expect(three.resets).toEqual(["gap"]));
+    expect(server.visits).toHaveLength(1);
+  });
+
   it("are told of no reset when the first initial event was lost", async () => {
     const server = await serve(
       stream(open({ id: "c0~" })),

@@ -88,7 +88,10 @@ export interface RequestOptions {
   readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
   /** Passed to `fetch`. Default `"same-origin"`. */
   readonly credentials?: RequestCredentials | undefined;
-  /** Resumes after this id from the first attempt on. Default: a fresh stream. */
+  /**
+   * Resumes after this id from the first attempt on: never joins a shared stream that is past it
+   * without a replay or a reset. Default: a fresh stream.
+   */
   readonly lastEventId?: string | undefined;
   /**
    * How the last id is sent: as the `Last-Event-ID` header or as `?last_event_id=`. Default

@@ -506,6 +506,34 @@ it("shows no secrets of its URL in errors", async () => {
   expect(user.errors[0]!.message).not.toMatch(/user|secret/);
 });
 
+describe("a fetch that gives no readable body", () => {
+  const named = expect.stringContaining("such as expo/fetch");
+
+  it("is named once, and not tried again", async () => {
+    const server = await serve(stream(open()));
+    const bodiless: typeof fetch = async (...request) => {
+      const { status, headers } = await fetch(...request);
+      return { status, headers } as Response;
+    };
+    const clock = createClock();
+    const { connection, errors } = record(server.origin, { fetch: bodiless, clock });
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status).toEqual({ state: "closed", reason: "unsupported" });
+    await expect(connection[Symbol.asyncIterator]().next()).rejects.toBe(errors[0]);
+    clock.advance(100_000);
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("is not asked where it is the platform's own, which may never answer", async () => {
+    const server = await serve(stream(open()));
+    vi.stubGlobal("Response", class {});
+    const { connection, errors } = record(server.origin);
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status.state).toBe("closed");
+    expect(server.visits).toEqual([]);
+  });
+});
+
 describe("reconnecting by hand", () => {
   it("replaces the connection and resumes", async () => {
     const server = await serve(

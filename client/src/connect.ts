@@ -1,6 +1,7 @@
 import { StreamError, type StreamErrorType } from "./errors.js";
 import { MAX_EVENT_BYTES } from "./parser.js";
 import { createQueue, type Queue } from "./queue.js";
+import { checkReadable } from "./request.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
 import type {
   AnyEvent,
@@ -98,7 +99,8 @@ export function connect<TEvent = AnyEvent>(
     // who joins a stream that is under way is told where it stands
     queueMicrotask(() => {
       const { status } = lease!.stream;
-      if (!closed && !told && status.state !== "connecting") listener.status(status);
+      const isNew = status.state === "connecting" && !status.again;
+      if (!closed && !told && !isNew) listener.status(status);
     });
   }
 
@@ -132,6 +134,7 @@ const FAILURES = new Map<string, StreamErrorType>([
   ["unauthorized", "http"],
   ["refused", "http"],
   ["content-type", "content-type"],
+  ["unsupported", "unsupported"],
 ]);
 
 const systemClock: Clock = {
@@ -141,7 +144,11 @@ const systemClock: Clock = {
 };
 
 // looked up at each call, so that a polyfill or a wrapper installed later counts
-const systemFetch: typeof fetch = (input, init) => fetch(input, init);
+const systemFetch: typeof fetch = (input, init) => {
+  // before the request: what cannot read a body as it arrives may wait for its end, for ever
+  checkReadable(new Response(""));
+  return fetch(input, init);
+};
 
 function resolve(url: string | URL, options: RequestOptions & SharingOptions): StreamConfig {
   return {

@@ -3,6 +3,7 @@
  * - `network`: the request or the body failed, or `headers()` did;
  * - `http`: the server answered with an error (`httpStatus` says which);
  * - `content-type`: a 200 that is no event stream;
+ * - `unsupported`: a `fetch` whose responses cannot be read as they arrive;
  * - `stall`: an open socket from which nothing came for too long;
  * - `json`: an event whose data is not JSON (`data` holds it);
  * - `too-large`: an event above `maxEventBytes`, which was skipped;
@@ -13,6 +14,7 @@ export type StreamErrorType =
   | "network"
   | "http"
   | "content-type"
+  | "unsupported"
   | "stall"
   | "json"
   | "too-large"

@@ -47,6 +47,7 @@ describe("tabs of one user", () => {
     expect(server.visits).toHaveLength(2);
     expect(server.last.headers["last-event-id"]).toBe("c1");
     expect([two.resets, three.resets]).toEqual([[], []]);
+    expect(two.statuses).toContainEqual({ state: "connecting", again: true });
     expect(three.course).not.toContain("closed:caller");
   });
 
@@ -287,7 +288,7 @@ describe("a following tab", () => {
 
     it("tells a gap no sooner than the leader is connected", async () => {
       const { tab, channel, welcome, greeted, stop } = await returning();
-      channel.postMessage({ kind: "welcome", status: { state: "connecting" }, id: "", missed: [] });
+      channel.postMessage({ kind: "welcome", status: { state: "connecting", again: false }, id: "", missed: [] });
       await until(() => expect(tab.connection.status.state).toBe("connecting"));
       expect(tab.resets).toEqual([]);
       const opened = { state: "open", resumed: false };

@@ -32,7 +32,8 @@ export type WaitReason = "end" | "close" | "network" | "http" | "stall" | "hidde
  *   for a 204);
  * - `unauthorized`: 401 or 403, also after `headers()` was asked again;
  * - `refused`: any other status that no attempt will change;
- * - `content-type`: the answer is no event stream.
+ * - `content-type`: the answer is no event stream;
+ * - `unsupported`: `fetch` gives no body that can be read as it arrives.
  */
 export type CloseReason =
   | "caller"
@@ -43,11 +44,13 @@ export type CloseReason =
   | "unauthorized"
   | "refused"
   | "content-type"
+  | "unsupported"
   | (string & {});
 
 /** Where a connection stands. */
 export type Status =
-  | { readonly state: "connecting" }
+  /** A request is under way. `again`: it is not the first; the stream was open, or did not open. */
+  | { readonly state: "connecting"; readonly again: boolean }
   /** The stream is being read. `resumed`: it goes on exactly where the last one broke off. */
   | { readonly state: "open"; readonly resumed: boolean }
   /** The next attempt starts after `delay` milliseconds (`Infinity`: when the page comes back). */

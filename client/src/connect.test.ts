@@ -506,6 +506,34 @@ it("shows no secrets of its URL in errors", async () => {
   expect(user.errors[0]!.message).not.toMatch(/user|secret/);
 });
 
+describe("a fetch that gives no readable body", () => {
+  const named = expect.stringContaining("such as expo/fetch");
+
+  it("is named once, and not tried again", async () => {
+    const server = await serve(stream(open()));
+    const bodiless: typeof fetch = async (...request) => {
+      const { status, headers } = await fetch(...request);
+      return { status, headers } as Response;
+    };
+    const clock = createClock();
+    const { connection, errors } = record(server.origin, { fetch: bodiless, clock });
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status).toEqual({ state: "closed", reason: "unsupported" });
+    await expect(connection[Symbol.asyncIterator]().next()).rejects.toBe(errors[0]);
+    clock.advance(100_000);
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("is not asked where it is the platform's own, which may never answer", async () => {
+    const server = await serve(stream(open()));
+    vi.stubGlobal("Response", class {});
+    const { connection, errors } = record(server.origin);
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status.state).toBe("closed");
+    expect(server.visits).toEqual([]);
+  });
+});
+
 describe("reconnecting by hand", () => {
   it("replaces the connection and resumes", async () => {
     const server = await serve(
@@ -593,6 +621,38 @@ describe("for await", () => {
     const { connection } = record(server.origin);
     await until(() => expect(connection.status.state).toBe("closed"));
     await expect(connection[Symbol.asyncIterator]().next()).rejects.toBeInstanceOf(StreamError);
+  });
+
+  it("throws a reset in its place, and goes on after it when iterated again", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1), reset("c5", "slow"), event("c5", 5), reset("c9", "trimmed")),
+    );
+    const { connection, resets } = record(server.origin);
+    const iterator = connection[Symbol.asyncIterator]();
+    await until(() => expect(resets).toHaveLength(2));
+    const seen: unknown[] = [];
+    const read = async () => {
+      for await (const event of { [Symbol.asyncIterator]: () => iterator }) seen.push(event);
+    };
+    await expect(read()).rejects.toMatchObject({ type: "reset", reason: "slow" });
+    const again = async () => {
+      for await (const event of connection) seen.push(event);
+    };
+    await expect(again()).rejects.toMatchObject({ type: "reset", reason: "trimmed" });
+    server.last.response.write(event("c10", 10) + close("ended", false));
+    await until(() => expect(connection.status.state).toBe("closed"));
+    await again();
+    expect(seen).toEqual([1, 5, 10]);
+  });
+
+  it.each([
+    ["json", "data: {\n\n"],
+    ["reset", `data: "${"x".repeat(9000)}"\n\n`],
+  ])("throws what is in the place of an event: %s", async (type, data) => {
+    const server = await serve(stream(open() + data + event("c2", 2)));
+    const iterator = record(server.origin, { maxEventBytes: 2000 }).connection[Symbol.asyncIterator]();
+    await expect(iterator.next()).rejects.toMatchObject({ type });
+    await expect(iterator.next()).resolves.toMatchObject({ value: 2 });
   });
 
   it("throws rather than leave events out when the loop is far too slow", async () => {

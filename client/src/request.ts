@@ -1,3 +1,4 @@
+import { StreamError } from "./errors.js";
 import type { StreamConfig } from "./types.js";
 
 const MAX_REDIRECTS = 5;
@@ -51,9 +52,16 @@ export function isDenied({ status }: Response): boolean {
   return status === 401 || status === 403;
 }
 
-export function isStream({ status, headers, body }: Response): boolean {
+export function isStream({ status, headers }: Response): boolean {
   const type = headers.get("content-type") ?? "";
-  return status === 200 && body !== null && /^\s*text\/event-stream\s*(;|$)/i.test(type);
+  return status === 200 && /^\s*text\/event-stream\s*(;|$)/i.test(type);
+}
+
+/** Throws for a response whose body cannot be read as it arrives, as in React Native. */
+export function checkReadable({ body }: Response): void {
+  if (body?.getReader) return;
+  const message = "this fetch gives no readable body; pass one that does as `fetch`, such as expo/fetch";
+  throw new StreamError("unsupported", message);
 }
 
 function viaHeader(via: StreamConfig["lastEventIdVia"], target: URL, id: string): boolean {

@@ -2,7 +2,7 @@ import { backoff, LONGEST_TIMER, retryAfter } from "./backoff.js";
 import { StreamError } from "./errors.js";
 import { watchPage } from "./page.js";
 import { createParser, type Frame } from "./parser.js";
-import { isDenied, isStream, requestStream } from "./request.js";
+import { checkReadable, isDenied, isStream, requestStream } from "./request.js";
 import type {
   CloseReason,
   EventMeta,
@@ -30,7 +30,7 @@ const RETRYABLE = new Set([408, 425, 429]);
 /** Opens a stream; the listener is never called before this returns. */
 export function openStream(config: StreamConfig, listener: Listener): OwnStream {
   const { clock } = config;
-  let status: Status = { state: "connecting" };
+  let status: Status = { state: "connecting", again: false };
   let lastEventId = config.lastEventId;
   let retry = DEFAULT_RETRY;
   let stall = DEFAULT_STALL;
@@ -74,7 +74,7 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     lastByte = clock.now();
     watchForStall();
     void run(attempt.signal);
-    if (status.state !== "connecting") settle({ state: "connecting" });
+    if (status.state !== "connecting") settle({ state: "connecting", again: true });
   };
 
   const pause = (reason: WaitReason, error?: StreamError, atLeast = 0) => {
@@ -115,10 +115,13 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
       }
       if (signal.aborted) return;
       if (!isStream(response)) return refuse(response);
+      checkReadable(response);
       await read(response, signal);
       if (!signal.aborted) pause("end");
     } catch (cause) {
-      if (!signal.aborted) pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
+      if (signal.aborted) return;
+      if (cause instanceof StreamError) close("unsupported", cause);
+      else pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
     }
   };
 

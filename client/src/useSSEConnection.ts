@@ -33,12 +33,17 @@ export type UseSSEConnectionOptions<TEvent> = Pick<
 export interface SSEConnection {
   /** Whether the stream is open. */
   readonly connected: boolean;
+  /**
+   * Whether the stream was open, or could not be opened, and is to come back: what a banner should
+   * tell. Before the first connection, and on the server, neither this nor `connected` is true.
+   */
+  readonly reconnecting: boolean;
   readonly status: Status;
   /** Connects again at once. */
   readonly reconnect: () => void;
 }
 
-const CONNECTING: Status = { state: "connecting" };
+const CONNECTING: Status = { state: "connecting", again: false };
 const DISABLED: Status = { state: "closed", reason: "caller" };
 
 /**
@@ -89,7 +94,9 @@ export function useSSEConnection<TEvent = AnyEvent>(
   }, streamOf(options));
 
   const reconnect = useCallback(() => connection.current?.reconnect(), []);
-  return { connected: status.state === "open", status, reconnect };
+  const { state } = status;
+  const reconnecting = state === "waiting" || (state === "connecting" && status.again);
+  return { connected: state === "open", reconnecting, status, reconnect };
 }
 
 /** What makes a stream another one, as the dependencies of an effect. */

@@ -24,6 +24,10 @@ it("has a source for each module of the manifest", () => {
   }
 });
 
+it.each(["react", "react-connection"])("marks %s as for the browser in server components", (entry) => {
+  expect(readFileSync(new URL(`src/${entry}.ts`, root), "utf8")).toMatch(/^"use client";\n/);
+});
+
 it("depends on nothing", () => {
   expect(manifest.dependencies).toBeUndefined();
 });

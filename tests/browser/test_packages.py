@@ -138,6 +138,8 @@ def test_npm_package_holds_what_it_exports_and_no_source(client_dist, run):
         "package.json",
     }
     assert not {name for name in names if ".test" in name}
+    for entry in ("react", "react-connection"):
+        assert (client_dist / f"{entry}.js").read_text().startswith('"use client";\n')
     # the module of the Python package, which npm's users have no use for
     assert "dist/served.min.js" not in names
 

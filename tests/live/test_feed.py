@@ -327,11 +327,12 @@ class TestMakeRoom:
                 await crowded.make_room(FRAME)
 
     async def test_every_waiting_publisher_goes_on(self, overrun):
+        feed, reader = overrun()
+
         async def publish_one():
             await feed.make_room(FRAME)
             feed.end_publish(FRAME)
 
-        feed, reader = overrun()
         waiting = [asyncio.ensure_future(publish_one()) for _ in range(10)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)

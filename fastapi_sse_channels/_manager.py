@@ -84,7 +84,7 @@ class ChannelManager(Generic[T]):
             retry: Milliseconds after which clients reconnect; varied by up to half, both ways.
             send_timeout: Seconds after which a client that reads nothing is dropped.
             slow_after: Seconds for which one publish waits, at most, for clients that would be
-                overrun. Those that read nothing get a quarter of it, then half a percent of the
+                overrun. Those that read nothing get a tenth of it, then a five-hundredth of the
                 time.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 # Seconds of credit for a byte: the pace of a reader that is waited for is 640 KiB a second.
 _CREDIT = 0.05 / PIECE
 
-# All as shares of the longest wait of one publish. A budget of a two-hundredth of the time leaves
-# the 99th percentile of publishing as it is.
-_BUDGET = 0.25
-_REFILL = 0.005
-_STRANGER = 0.25
+# Shares of the longest wait of one publish, and, for the refill, of the time. More of that would be
+# seen in the 99th percentile of publishing.
+_BUDGET = 0.1
+_REFILL = 0.002
+_STRANGER = 0.1
 _GUEST = 0.05
 
 
@@ -58,7 +58,7 @@ class Patience:
     def allows(self, reader: Reader, now: float) -> bool:
         """Whether publishing waits for a reader.
 
-        Readers without credit are strangers, who get a quarter of the longest wait, or guests, who
+        Readers without credit are strangers, who get a tenth of the longest wait, or guests, who
         are opening their stream or have not asked for an event yet: they get a twentieth, and leave
         half of the budget to the others.
         """

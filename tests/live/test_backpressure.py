@@ -49,8 +49,8 @@ class TestPatience:
         ("reader", "seconds"),
         [
             (Stuck(is_guest=True), 0.05),
-            (Stuck(), 0.25),
-            (Stuck(credit=0.5), 0.75),
+            (Stuck(), 0.1),
+            (Stuck(credit=0.5), 0.6),
             (Stuck(credit=1), 1),
             (Stuck(credit=float("inf")), 1),
         ],
@@ -60,20 +60,20 @@ class TestPatience:
 
     def test_spent_budget_leaves_readers_their_credit(self):
         patience = Patience(1.0)
-        patience.spend(0, 0, 0, 0.13)
-        assert limit_of(patience, Stuck(is_guest=True), now=0.13) == 0
-        assert limit_of(patience, Stuck(), now=0.13) == 0.25
+        patience.spend(0, 0, 0, 0.06)
+        assert limit_of(patience, Stuck(is_guest=True), now=0.06) == 0
+        assert limit_of(patience, Stuck(), now=0.06) == 0.1
 
-        patience.spend(0, 0, 0.13, 0.26)
+        patience.spend(0, 0, 0.06, 0.12)
 
-        assert limit_of(patience, Stuck(), now=0.26) == 0
-        assert limit_of(patience, Stuck(credit=0.5), now=0.26) == 0.5
+        assert limit_of(patience, Stuck(), now=0.12) == 0
+        assert limit_of(patience, Stuck(credit=0.5), now=0.12) == 0.5
 
-    def test_budget_comes_back_at_half_a_percent_of_the_time(self):
+    def test_budget_comes_back_at_a_fifth_of_a_percent_of_the_time(self):
         patience = Patience(1.0)
-        patience.spend(0, 0, 0, 0.25)
+        patience.spend(0, 0, 0, 0.1)
 
-        assert limit_of(patience, Stuck(), now=1) == 0.25
+        assert limit_of(patience, Stuck(), now=1) == 0.1
         patience.spend(0, 0, 1, 1.01)
         assert limit_of(patience, Stuck(), now=1.01) == 0
         assert limit_of(patience, Stuck(is_guest=True), now=20) == 0
@@ -84,11 +84,11 @@ class TestPatience:
         for number in range(100):
             patience.spend(number, 0.9, number, number + 0.8)
 
-        assert limit_of(patience, Stuck(), now=100) == 0.25
+        assert limit_of(patience, Stuck(), now=100) == 0.1
 
     def test_waits_at_the_same_time_count_once(self):
         patience = Patience(1.0)
         for _ in range(10):
-            patience.spend(0, 0, 0, 0.1)
+            patience.spend(0, 0, 0, 0.04)
 
-        assert limit_of(patience, Stuck(is_guest=True), now=0.1) == 0.05
+        assert limit_of(patience, Stuck(is_guest=True), now=0.04) == 0.05

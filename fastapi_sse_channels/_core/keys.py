@@ -6,7 +6,7 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 from .._errors import ConfigurationError, InvalidResourceIdError
@@ -45,6 +45,10 @@ class KeySpace:
             InvalidResourceIdError: The id cannot name a channel.
         """
         return self._before + _encode(checked_resource_id(resource_id)) + self._after
+
+    def resource_id(self, key: str) -> str:
+        """Return the resource whose channel has a key of this space."""
+        return unquote(key[len(self._before) : -len(self._after)])
 
 
 def checked_resource_id(resource_id: str | int | UUID) -> str:

@@ -86,9 +86,9 @@ class Broker(ABC):
     more. `refresh` brings the log to the state that the store had at the call, or a later one.
 
     **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
-    used without. After the last `stop`, every coroutine but `start` and `stop` raises
-    `BrokerClosedError`; `start` makes the broker usable again, on any event loop. A broker belongs
-    to one event loop at a time and holds nothing bound to a loop after `stop`.
+    used without, on any event loop. After the last `stop`, every coroutine but `start` and `stop`
+    raises `BrokerClosedError` on that event loop; `start` makes the broker usable again, on any. A
+    broker belongs to one event loop at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
     is then not stored twice, whatever is retried with the same `idempotency_key`. What a store

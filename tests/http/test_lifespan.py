@@ -162,6 +162,24 @@ async def test_one_lifespan_may_be_entered_within_itself(notes, broker):
         await notes.publish("1", {"type": "note"})
 
 
+def test_client_that_is_never_entered_publishes_before_and_after_one_that_is(notes):
+    """Each of its requests has an event loop of its own, and no lifespan."""
+    app = FastAPI()
+    app.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+
+    @app.post("/notes")
+    async def publish() -> str:
+        return await notes.publish("1", {"type": "note"})
+
+    never_entered = TestClient(app)
+    statuses = [never_entered.post("/notes").status_code]
+    with TestClient(app) as client:
+        statuses.append(client.post("/notes").status_code)
+    statuses.append(never_entered.post("/notes").status_code)
+
+    assert statuses == [200, 200, 200]
+
+
 def test_without_managers_it_is_refused():
     with pytest.raises(ConfigurationError, match="pass the managers it should start"):
         sse_lifespan()

@@ -12,8 +12,9 @@ export async function requestStream(
   { url, headers: source, credentials, lastEventIdVia, fetch }: StreamConfig,
   lastEventId: string,
   signal: AbortSignal,
+  rejected = false,
 ): Promise<Response> {
-  let headers = new Headers(await (typeof source === "function" ? source() : source));
+  let headers = new Headers(await (typeof source === "function" ? source({ rejected }) : source));
   headers.set("Accept", "text/event-stream");
   let target = new URL(url);
   if (lastEventId) {

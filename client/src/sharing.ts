@@ -61,7 +61,7 @@ function openShared(config: StreamConfig, key: string, open: Sharing): Shared {
   let { headers } = config;
   if (typeof headers === "function") {
     const first = headers;
-    headers = () => (([...listeners.values()].at(-1) as typeof first) ?? first)();
+    headers = (request) => (([...listeners.values()].at(-1) as typeof first) ?? first)(request);
   }
   const stream = open({ ...config, headers }, {
     event(event, meta) {

@@ -111,7 +111,7 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
       let response = await requestStream(config, sentId, signal);
       if (!signal.aborted && isDenied(response) && typeof config.headers === "function") {
         response.body?.cancel().catch(() => {});
-        response = await requestStream(config, sentId, signal);
+        response = await requestStream(config, sentId, signal, true);
       }
       if (signal.aborted) return;
       if (!isStream(response)) return refuse(response);

@@ -25,7 +25,7 @@ import {
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
-import type { ConnectOptions, Status } from "./types.js";
+import type { ConnectOptions, HeadersRequest, Status } from "./types.js";
 
 interface World {
   readonly page: FakePage;
@@ -673,6 +673,15 @@ it("comes back at a moment of its own, within the upper half of the wait", async
   expect(Math.min(...delays)).toBeGreaterThanOrEqual(1000);
   expect(Math.max(...delays)).toBeLessThan(2000);
   expect(new Set(delays).size).toBe(60);
+});
+
+it.each([false, "page"] as const)("tells headers why they are asked, shared: %s", async (share) => {
+  const server = await serve(streamAndEnd(open(), one), status(401), resumed);
+  const headers = ({ rejected }: HeadersRequest) => ({ Authorization: rejected ? "new" : "cached" });
+  const said = follow(server.origin, { share, headers });
+  await until(() => expect(said).toContain(2));
+  const sent = server.visits.map(({ headers }) => headers.authorization);
+  expect(sent).toEqual(["cached", "cached", "new"]);
 });
 
 it("sends a new token with each request", async () => {

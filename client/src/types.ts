@@ -82,13 +82,23 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
+/** Why a `headers` function is asked. */
+export interface HeadersRequest {
+  /** The server answered 401 or 403 to the last ones: no cached token will do. */
+  readonly rejected: boolean;
+}
+
 /** How the stream is requested. */
 export interface RequestOptions {
   /**
    * Headers of the request, or a function that is asked before every attempt, and once more after
-   * a 401 or 403. A redirect to another origin does not get them. Default: none.
+   * a 401 or 403, then with `{ rejected: true }`. A redirect to another origin does not get them.
+   * Default: none.
    */
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  readonly headers?:
+    | HeadersInit
+    | ((request: HeadersRequest) => HeadersInit | Promise<HeadersInit>)
+    | undefined;
   /** Passed to `fetch`. Default `"same-origin"`. */
   readonly credentials?: RequestCredentials | undefined;
   /**

@@ -117,6 +117,16 @@ describe("useSSEConnection", () => {
     expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
   });
 
+  it("tells headers why they are asked", async () => {
+    const server = await serve(status(401), stream(open()));
+    const { result } = render(connection, {
+      endpoint: server.origin,
+      headers: ({ rejected }) => ({ Authorization: rejected ? "new" : "cached" }),
+    });
+    await until(() => expect(result.current.connected).toBe(true));
+    expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["cached", "new"]);
+  });
+
   it("sends the token of a component that is still mounted", async () => {
     const server = await serve(stream(open()), stream(open({ resumed: true })));
     const props = (token: string) => ({

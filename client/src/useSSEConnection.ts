@@ -5,6 +5,7 @@ import type {
   AnyEvent,
   Callbacks,
   Connection,
+  HeadersRequest,
   RequestOptions,
   SharingOptions,
   Status,
@@ -62,7 +63,9 @@ export function useSSEConnection<TEvent = AnyEvent>(
   const connection = useRef<Connection<TEvent>>(null);
   // one function for the component's life: it reads the latest token, and a second mount finds
   // the connection of the first
-  const [askHeaders] = useState(() => () => resolveHeaders(latest.current.headers));
+  const [askHeaders] = useState(
+    () => (request: HeadersRequest) => resolveHeaders(latest.current.headers, request),
+  );
 
   useEffect(() => {
     setStatus(initial);
@@ -116,6 +119,6 @@ export function useLatest<T>(value: T): RefObject<T> {
   return latest;
 }
 
-function resolveHeaders(headers: RequestOptions["headers"]) {
-  return (typeof headers === "function" ? headers() : headers) ?? {};
+function resolveHeaders(headers: RequestOptions["headers"], request: HeadersRequest) {
+  return (typeof headers === "function" ? headers(request) : headers) ?? {};
 }

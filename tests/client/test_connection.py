@@ -16,6 +16,7 @@ from fastapi_sse_channels.client import (
     Closed,
     Connecting,
     ContentEncodingError,
+    HeadersRequest,
     Open,
     OversizeEventError,
     StreamRefusedError,
@@ -508,6 +509,32 @@ class TestHeaders:
                 await stream.next()
 
         assert [request["authorization"] for request in server.requests] == ["first", "second"]
+
+    async def test_headers_function_with_an_argument_is_told_why_it_is_called(
+        self, scripted, follow
+    ):
+        server = await scripted(lambda talk: talk.answer("401 Unauthorized"), numbers_then_silence)
+        requests = []
+
+        def headers(request: HeadersRequest) -> dict[str, str]:
+            requests.append(request)
+            return {"Authorization": "new" if request.rejected else "cached"}
+
+        async with follow(server.url, headers=headers) as stream:
+            assert await stream.next() == 1
+
+        assert requests == [HeadersRequest(rejected=False), HeadersRequest(rejected=True)]
+        assert [request["authorization"] for request in server.requests] == ["cached", "new"]
+
+    async def test_headers_function_with_a_default_keeps_it(self, scripted, follow):
+        server = await scripted(numbers_then_silence)
+        async with follow(server.url, headers=lambda team="red": {"X-Team": team}):
+            assert [request["x-team"] for request in server.requests] == ["red"]
+
+    async def test_headers_function_that_takes_more_is_refused(self, follow):
+        with pytest.raises(ConfigurationError, match="called with one HeadersRequest or nothing"):
+            async with follow("http://x", headers=lambda _request, _token: {}):
+                pass
 
     async def test_headers_function_with_a_transport_error_is_called_again(
         self, scripted, follow, delays

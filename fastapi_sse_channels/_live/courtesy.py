@@ -6,10 +6,10 @@ from __future__ import annotations
 class Courtesy:
     """How long the publishers of a channel wait for readers that they cannot hurry. Pure.
 
-    A reader that goes on reading is waited for as long as that takes. For all others there is a
-    budget: one publish waits `patience` at most, and all together a tenth of the time. Guests, who
-    are opening their stream or have not asked for an event yet, get a twentieth of that each, and
-    leave half of the budget to the others.
+    Publishers wait as long as it takes for a reader that goes on reading. All other readers share a
+    budget: one publish waits `patience` at most, and all together wait a tenth of the time. A
+    guest, who is opening a stream or has not asked for an event yet, gets a twentieth of that, and
+    guests leave half of the budget to the others.
 
     Attributes:
         patience: Seconds.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
-# seconds; what is left of a wait may be too little for the clock to tell
+# seconds; the clock cannot tell whether a shorter wait is over
 _SHORTEST_WAIT = 1e-4
 
 
@@ -31,19 +31,19 @@ class Reader(Protocol):
 
     @property
     def stuck_since(self) -> float | None:
-        """When it last took something, by the event loop's time; `None` if it takes all it gets."""
+        """When the reader last took something, by the event loop's time; `None` if it keeps up."""
         ...
 
     @property
     def is_guest(self) -> bool:
-        """Whether it has not begun to take what is published."""
+        """Whether the reader has not begun to take what is published."""
         ...
 
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Take what the log holds beyond the cursor.
 
         Returns:
-            What is left to await, where it could not be done at once.
+            What the caller must await, where the reader could not take everything at once.
         """
         ...
 
@@ -54,7 +54,7 @@ class Start(NamedTuple):
     Attributes:
         position: Its cursor.
         resumed: Whether it continues after the client's last event id.
-        reset: Why it does not, although the client had one.
+        reset: Why it does not, although the client sent an id.
     """
 
     position: Position
@@ -131,7 +131,7 @@ class Feed:
 
     def start(self, last_event_id: str | None) -> Start:
         """Decide where a new reader begins."""
-        # nothing is published on a quiet channel that would drop what is too old
+        # no publish on a quiet channel drops what is too old
         self.log.expire(self.log.clock())
         top = self.log.top
         if not last_event_id:
@@ -147,7 +147,7 @@ class Feed:
         return Start(resume.position, resumed=True, reset=None)
 
     def may_be_behind(self, last_event_id: str | None) -> bool:
-        """Whether this log may lack what the client knows of a process that is ahead."""
+        """Whether the client's id may come from a process that is ahead of this log."""
         resume = parse_event_id(last_event_id) if last_event_id else None
         gap = None if resume is None else self.log.gap(resume.position)
         return gap in {"ahead", "epoch"}
@@ -198,7 +198,7 @@ class Feed:
         return holder
 
     async def _wait_for(self, holder: Reader, now: float, seconds: float) -> float:
-        """Wait until a reader moves, or look again after `seconds`, for it may have turned slow.
+        """Wait until a reader moves, or at most `seconds`, for the reader may have turned slow.
 
         Returns:
             How many seconds were waited for the reader, not for the event loop.
@@ -206,7 +206,7 @@ class Feed:
         offset, is_stuck = holder.offset, holder.stuck_since is not None
         await self._next_progress(seconds)
         if not is_stuck:
-            # it is handed what there is as soon as the loop comes to that
+            # the fan-out flushes the reader as soon as the loop lets it
             return 0.0
         ended = min(asyncio.get_running_loop().time(), now + seconds)
         is_reading = holder in self.readers and holder.offset > offset and not holder.is_guest

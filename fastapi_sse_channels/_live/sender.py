@@ -36,8 +36,8 @@ class Sender:
         """Prepare to send.
 
         Args:
-            send: Of the request.
-            receive: Of the request.
+            send: The request's `send`.
+            receive: The request's `receive`.
             timeout: Seconds after which a client that reads nothing is given up.
         """
         self._send = send
@@ -45,8 +45,8 @@ class Sender:
         self._timeout = timeout
         self._direct: DirectWriter | None = None
         self._transport: AbortableTransport | None = None
-        # The request's contextvars, for middleware that reads them in `send`. None where they are
-        # empty: a context for each of thousands of streams is memory, and entering it is time.
+        # Middleware may read the request's contextvars in `send`. This is None where they are
+        # empty, which saves memory for each stream, and a switch for each delivery.
         self._context = contextvars.copy_context() or None
 
     async def send_opening(
@@ -57,7 +57,7 @@ class Sender:
         Args:
             start: The response's head.
             pieces: The body's first bytes.
-            chunks: Where given, later pieces may be written past `send`.
+            chunks: Allows later pieces to be written past `send`.
 
         Raises:
             StalledError: The client reads nothing.
@@ -103,7 +103,7 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
-        # where `send` itself raises, as that of granian does, the error comes when awaited too
+        # `send` itself may raise (granian's does); the caller meets that error when it awaits, too
         await self.complete(self._call(message))
 
     async def _call(self, message: Message) -> None:
@@ -122,7 +122,7 @@ class Sender:
             raise StalledError from error
 
     def within_context(self, call: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        """Have every step of a coroutine see the request's contextvars."""
+        """Run every step of a coroutine in the request's context."""
         return call if self._context is None else _steps_within(self._context, call)
 
     @property
@@ -133,7 +133,7 @@ class Sender:
         return self._transport
 
     def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
-        """Return what to await for a server's shutdown that comes without a signal."""
+        """Return what ends once the server shuts down without a signal, for the caller to await."""
         return shutdown_behind(self._send, self._receive)
 
 
@@ -162,7 +162,7 @@ def _rest_of(
     while True:
         try:
             value = yield waiting_for
-        except BaseException as error:  # cancellation too belongs to the coroutine
+        except BaseException as error:  # the coroutine handles cancellation too
             step: Callable[[Any], Any] = call.throw
             argument: Any = error
         else:

@@ -672,17 +672,31 @@ def async_runner(request: pytest.FixtureRequest) -> tuple[list[str], dict[str, s
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory, processes: None) -> Iterator[str]:
-    """A `redis-server` of our own, empty at the start of the run."""
-    executable = shutil.which("redis-server")
+def redis_server(processes: None) -> str:
+    """The program that serves Redis; `REDIS_SERVER` names another one."""
+    name = os.environ.get("REDIS_SERVER", "redis-server")
+    executable = shutil.which(name)
     if executable is None:
-        message = "redis-server is needed: apt-get install redis-server"
+        message = f"{name} is needed: apt-get install redis-server, or set REDIS_SERVER"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    return executable
+
+
+@pytest.fixture(scope="session")
+def redis_version(redis_server: str) -> tuple[int, ...]:
+    """The version of that program; Valkey counts on from Redis 7.2."""
+    said = subprocess.run([redis_server, "--version"], check=True, capture_output=True, text=True)
+    return tuple(map(int, said.stdout.split("v=")[1].split()[0].split(".")))
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory, redis_server: str) -> Iterator[str]:
+    """A Redis of our own, empty at the start of the run."""
     port = free_port()
     process = subprocess.Popen(
-        [executable, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
+        [redis_server, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
         cwd=tmp_path_factory.mktemp("redis"),
         stdout=subprocess.DEVNULL,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
-# seconds; what is left of a wait may be too little for the clock to tell
+# seconds; the clock cannot tell whether a shorter wait is over
 _SHORTEST_WAIT = 1e-4
 
 
@@ -28,7 +28,7 @@ class Start(NamedTuple):
     Attributes:
         position: Its cursor.
         resumed: Whether it continues after the client's last event id.
-        reset: Why it does not, although the client had one.
+        reset: Why it does not, although the client sent an id.
     """
 
     position: Position
@@ -109,7 +109,7 @@ class Feed:
 
     def start(self, last_event_id: str | None) -> Start:
         """Decide where a new reader begins."""
-        # nothing is published on a quiet channel that would drop what is too old
+        # no publish on a quiet channel drops what is too old
         self.log.expire(self.log.clock())
         top = self.log.top
         if not last_event_id:
@@ -125,7 +125,7 @@ class Feed:
         return Start(resume.position, resumed=True, reset=None)
 
     def may_be_behind(self, last_event_id: str | None) -> bool:
-        """Whether this log may lack what the client knows of a process that is ahead."""
+        """Whether the client's id may come from a process that is ahead of this log."""
         resume = parse_event_id(last_event_id) if last_event_id else None
         gap = None if resume is None else self.log.gap(resume.position)
         return gap in {"ahead", "epoch"}
@@ -187,7 +187,7 @@ class Feed:
         return holder
 
     async def _wait_for(self, holder: Reader, now: float, seconds: float) -> float:
-        """Wait until a reader moves, or look again after `seconds`, for it may have turned slow.
+        """Wait until a reader moves, or at most `seconds`, for the reader may have turned slow.
 
         Returns:
             How many seconds were waited for the reader or the store, not for the event loop.

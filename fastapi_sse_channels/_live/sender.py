@@ -51,8 +51,8 @@ class Sender:
         """Prepare to send.
 
         Args:
-            send: Of the request.
-            receive: Of the request.
+            send: The request's `send`.
+            receive: The request's `receive`.
             timeout: Seconds after which a client that reads nothing is given up.
             is_encrypted: Whether the client speaks TLS, be it with the server or a proxy.
         """
@@ -62,8 +62,8 @@ class Sender:
         self._is_encrypted = is_encrypted
         self._direct: DirectWriter | None = None
         self._transport: AbortableTransport | None = None
-        # The request's contextvars, for middleware that reads them in `send`. None where they are
-        # empty: a context for each of thousands of streams is memory, and entering it is time.
+        # Middleware may read the request's contextvars in `send`. This is None where they are
+        # empty, which saves memory for each stream, and a switch for each delivery.
         self._context = contextvars.copy_context() or None
 
     async def send_opening(
@@ -74,7 +74,7 @@ class Sender:
         Args:
             start: The response's head.
             pieces: The body's first bytes.
-            chunks: Where given, later pieces may be written past `send`.
+            chunks: Allows later pieces to be written past `send`.
 
         Raises:
             StalledError: The client reads nothing.
@@ -125,7 +125,7 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
-        # where `send` itself raises, as that of granian does, the error comes when awaited too
+        # `send` itself may raise (granian's does); the caller meets that error when it awaits, too
         await self.complete(self._call(message))
 
     async def _call(self, message: Message) -> None:
@@ -147,7 +147,7 @@ class Sender:
             raise StalledError from error
 
     def within_context(self, call: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        """Have every step of a coroutine see the request's contextvars."""
+        """Run every step of a coroutine in the request's context."""
         return call if self._context is None else _steps_within(self._context, call)
 
     @property
@@ -158,7 +158,7 @@ class Sender:
         return self._transport
 
     def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
-        """Return what to await for a server's shutdown that comes without a signal."""
+        """Return what ends once the server shuts down without a signal, for the caller to await."""
         return shutdown_of_server(self._send, self._receive)
 
 
@@ -187,7 +187,7 @@ def _rest_of(
     while True:
         try:
             value = yield waiting_for
-        except BaseException as error:  # cancellation too belongs to the coroutine
+        except BaseException as error:  # the coroutine handles cancellation too
             step: Callable[[Any], Any] = call.throw
             argument: Any = error
         else:

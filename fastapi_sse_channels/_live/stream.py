@@ -101,7 +101,7 @@ class Stream(Cursor):
             sender: Sends to the client.
             last_event_id: Where the client wants to go on.
             load_initial: Loads the bodies of the initial events.
-            settings: Those of the manager.
+            settings: The manager's.
             wake: Has the stream flushed soon.
         """
         super().__init__(feed.log)
@@ -113,13 +113,13 @@ class Stream(Cursor):
         self._load_initial = load_initial
         self._settings = settings
         self._wake = wake
-        # what to send besides events: a ping, or the frame that closes the stream
+        # the next flush sends these besides events: a ping, or the frame that closes the stream
         self._extra = b""
         self._is_closing = False
         self._is_ended = False
         self._task: asyncio.Task[Any] | None = None
         self.written_at = asyncio.get_running_loop().time()
-        # opening counts as being stuck: publishing waits for it a little, not for ever
+        # an opening stream counts as stuck, so that publishing waits for it a little, not for ever
         self.stuck_since: float | None = self.written_at
         self.credit = 0.0
         start = feed.start(last_event_id)
@@ -153,8 +153,8 @@ class Stream(Cursor):
         self._close_with(wire.StreamClose(reason, reconnect, retry).encode())
 
     def drop(self) -> None:
-        """End the stream of a client that has left, of which the server does not tell."""
-        # with a last message: the server complains of a response that is cut short
+        """End the stream of a client whose leaving the server does not report."""
+        # the last message is sent because the server complains of a response that is cut short
         self._close_with(self._extra or wire.PING)
 
     def _close_with(self, last: bytes) -> None:
@@ -214,7 +214,7 @@ class Stream(Cursor):
         if connection is None:
             self._end()
         else:
-            # the server now reports the client as gone, which ends the request without complaint
+            # the server now reports that the client has left, so the request ends quietly
             self.leave()
             connection.abort()
 
@@ -228,7 +228,7 @@ class Stream(Cursor):
             return None
         log = self.log
         top = log.top.offset
-        # what `is_cut_off` asks, without its call: this runs once for every delivery
+        # This repeats what `is_cut_off` asks, to save the call in every delivery.
         if log.incarnation != self._incarnation or self.offset < log.floor.offset:
             self.stuck_since = now
             return self.sender.within_context(self._recover())
@@ -283,8 +283,8 @@ class Stream(Cursor):
             # without an id: a client that drops here comes back with its old one, and is reset then
             frames = [opening.encode(None), wire.StreamReset(self._reset).encode(cursor)]
         if self._is_closing and events:
-            # Closed while the state was loaded, which a revoked client must not be shown. One that
-            # may reconnect is shown it then, for its id is still marked.
+            # The stream was closed while the state was loaded. A revoked client must not see that
+            # state; one that may reconnect gets it then, for its id is still marked.
             self.move_to_top()
         else:
             frames += (*events, *self.take_all())
@@ -342,7 +342,7 @@ class Stream(Cursor):
         self.credit = earned(self.credit, waited, len(piece), most=self._settings.slow_after)
 
     async def _following_message(self) -> Message | None:
-        # a frame that the client has the beginning of is finished first
+        # the client has the beginning of this frame, so the rest is sent first
         if self.is_cut_off and not (self._parts or self._is_ended):
             await self._begin_anew()
         # the client may have left while its initial event was loaded
@@ -370,13 +370,13 @@ class Stream(Cursor):
             await self._finish(self.sender.send(message), message)
 
     async def _begin_anew(self) -> None:
-        """Have the reset and the initial event that follows it sent next, or the stream's end."""
+        """Queue the reset and the initial event that follows it, or the stream's end."""
         reason = self.why_cut_off()
         frames = None if self._is_closing else await self._reset_frames(reason)
         if frames is not None and not self._is_closing:
             self.put_first(tuple(pieces_of(frames)))
             return
-        # a revoked client must not be shown the current state, and one that reconnects will be
+        # a revoked client must not see the current state, and one that reconnects gets its
         # reset then
         self._begin_at_top()
         if not self._is_closing:

@@ -30,7 +30,7 @@ class Subscriber(Cursor):
         """Begin after an event, or with the next one."""
         super().__init__(feed.log)
         self.feed = feed
-        # not being asked for anything yet counts as being stuck: a program may never ask
+        # a reader counts as stuck until its program asks for an event, which it may never do
         self.is_guest = True
         self.credit = 0.0
         self.stuck_since: float | None = asyncio.get_running_loop().time()

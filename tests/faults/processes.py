@@ -27,6 +27,8 @@ from .clock import cpu_wait
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = ROOT / "tests" / "apps"
+# another make or version may take its place
+REDIS_SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 
 
 @contextlib.contextmanager
@@ -129,14 +131,14 @@ class RedisServer(Process):
         self.directory = directory / f"redis-{self.port}"
         self.directory.mkdir()
         address = ("--port", str(self.port), "--bind", "127.0.0.1")
-        command = ["redis-server", *self._KIND, *address, *options]
+        command = [REDIS_SERVER, *self._KIND, *address, *options]
         super().__init__(self.directory, "redis", command, cwd=self.directory)
         self.client: Any = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     async def start(self) -> None:
         """Start it, and wait until it has loaded what it had."""
         self.spawn()
-        await until(self._answers, f"redis-server at {self.port} answers")
+        await until(self._answers, f"{REDIS_SERVER} at {self.port} answers")
 
     async def close(self) -> None:
         await self.client.aclose()

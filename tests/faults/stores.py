@@ -102,7 +102,7 @@ class OneServer(Store):
     async def add_replica(self, upstream: int) -> RedisServer:
         """Start a replica of whatever is at a port, and wait until it follows."""
         replica = RedisServer(
-            self._directory, *self._options, "--replicaof", f"127.0.0.1 {upstream}"
+            self._directory, *self._options, "--replicaof", "127.0.0.1", str(upstream)
         )
         self._replicas.append(replica)
         await replica.start()
@@ -259,7 +259,7 @@ class Sentinels(Replicated):
     def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
         self._options = options
         primary = RedisServer(directory, *options)
-        follow = ("--replicaof", f"127.0.0.1 {primary.port}")
+        follow = ("--replicaof", "127.0.0.1", str(primary.port))
         self.servers = [primary, *(RedisServer(directory, *follow, *options) for _ in range(2))]
         self._sentinels = [SentinelServer(directory) for _ in range(3)]
         for sentinel in self._sentinels:

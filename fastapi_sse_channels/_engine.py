@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._core.log import Retention
     from ._core.union import EventUnion
     from ._declaration import Declaration
-    from ._live.stream import StreamSettings
+    from ._live.playback import StreamSettings
     from .brokers import Broker
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from ._core.keys import MAX_RESOURCE_ID_LENGTH
 from ._declaration import declare
 from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
-from ._live.stream import SlowPolicy, StreamSettings
+from ._live.playback import SlowPolicy, StreamSettings
 from ._live.threads import current_loop
 from ._publisher import Publisher
 from ._servers.uvicorn import Chunks

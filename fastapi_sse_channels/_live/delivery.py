@@ -65,6 +65,11 @@ class Delivery(Playback):
         """See `Reader.is_guest`."""
         return self._task is None
 
+    def move_to_top(self) -> None:
+        """Give up what was not taken, and have publishing wait for the new place."""
+        super().move_to_top()
+        self.feed.place(self)
+
     def flush(self, now: float) -> Coroutine[object, object, None] | None:
         """Send what the log holds beyond the cursor; see `Reader.flush`."""
         if self.stuck_since is not None or self._is_ended:

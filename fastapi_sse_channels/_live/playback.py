@@ -109,7 +109,7 @@ class Playback(Cursor):
             if self.resumed:
                 self.resumed = False
                 self._reset = self.why_cut_off()
-            self._begin_at_top()
+            self.move_to_top()
         msg = f"the initial event of {self.feed.key} takes longer than the history is deep"
         raise SnapshotTooSlowError(msg)
 
@@ -147,10 +147,6 @@ class Playback(Cursor):
         *others, last = initial
         return awaiting_initial(cursor), (*others, wire.frame(cursor, last))
 
-    def _begin_at_top(self) -> None:
-        self.move_to_top()
-        self.feed.place(self)
-
     def _next_message(self) -> Message | None:
         piece = b"" if self.is_up_to_date else self.take()
         if self._is_closing and self.is_up_to_date:
@@ -167,7 +163,7 @@ class Playback(Cursor):
             return
         # a revoked client must not see the current state, and one that reconnects gets its
         # reset then
-        self._begin_at_top()
+        self.move_to_top()
         if not self._is_closing:
             retry = self._settings.retry()
             self._extra = wire.StreamClose("ended", reconnect=True, retry=retry).encode()
@@ -178,7 +174,7 @@ class Playback(Cursor):
         if self._settings.slow_policy == "close" and reason == "slow":
             return None
         for _ in range(_SNAPSHOT_ATTEMPTS):
-            self._begin_at_top()
+            self.move_to_top()
             try:
                 initial = await self._load_initial()
             except Exception:

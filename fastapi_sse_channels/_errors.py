@@ -8,7 +8,7 @@ SSEChannelsError
 ├── InvalidResourceIdError    (ValueError)    the resource id cannot name a channel
 ├── StreamResetError                          a Python subscription lost continuity
 ├── DrainingError                             the process is shutting its streams down
-├── SessionLimitError                         `max_sessions` reached
+├── SessionLimitError                         a manager has `max_sessions` streams
 ├── SnapshotTooSlowError                      events overtook every initial event
 ├── WrongThreadError          (RuntimeError)  a blocking call on the event loop's thread
 └── BrokerError
@@ -73,7 +73,7 @@ class DrainingError(SSEChannelsError):
 
 
 class SessionLimitError(SSEChannelsError):
-    """`max_sessions` streams are already open in this process."""
+    """A manager has `max_sessions` streams in this process already."""
 
 
 class SnapshotTooSlowError(SSEChannelsError):

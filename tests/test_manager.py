@@ -572,7 +572,20 @@ class TestLimits:
         assert admitted.status == 200
         [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
         assert warning.levelname == "WARNING"
-        assert "'note:1:events' refused: max_sessions=2 streams are open" in warning.getMessage()
+        assert (
+            "'note:1:events' refused: max_sessions=2 streams of this manager are"
+            in warning.getMessage()
+        )
+
+    async def test_each_manager_counts_its_own_streams(self, make_notes, connect):
+        broker = MemoryBroker()
+        full, other = (
+            make_notes(max_sessions=1, key_prefix=prefix, broker=broker) for prefix in ("a", "b")
+        )
+
+        statuses = [(await connect(notes.app, URL)).status for notes in (full, full, other)]
+
+        assert statuses == [200, 503, 200]
 
     async def test_limit_holds_for_streams_that_ask_at_once(self, make_notes, connect):
         notes = make_notes(max_sessions=3)

@@ -20,6 +20,7 @@ from .._live.stream import Stream
 from .hooks import call_hook
 from .middleware import hand_off
 from .snapshot import NO_SNAPSHOT, SnapshotRefusedError
+from .unavailable import RETRY_AFTER, UNAVAILABLE
 
 if TYPE_CHECKING:
     from starlette.background import BackgroundTask
@@ -35,14 +36,11 @@ T = TypeVar("T")
 logger = logging.getLogger("fastapi_sse_channels")
 
 _OF_A_STREAM = {name for name, _ in HEADERS}
-_RETRY_AFTER = {"Retry-After": "2"}
-# Which keys there are, where the store is and who has which rights there, is not for every client
-# to know; the log has it.
 _DETAILS: dict[type[Exception], str] = {
     DrainingError: "this server is ending its streams; connect again",
     SessionLimitError: "too many streams are open; connect again later",
     SnapshotTooSlowError: "the current state changes faster than it loads; connect again later",
-    BrokerError: "events are not available at present; the server's log says why",
+    BrokerError: UNAVAILABLE,
 }
 
 
@@ -124,7 +122,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", key, error)
             detail = next(text for kind, text in _DETAILS.items() if isinstance(error, kind))
-            raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
+            raise HTTPException(503, detail, headers=RETRY_AFTER) from error
 
     async def _begin(self, hub: Hub, stream: Stream, initial: Initial) -> RunningStream | None:
         running = RunningStream(stream, hub, self._on_end(stream))

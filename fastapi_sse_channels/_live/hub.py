@@ -199,7 +199,8 @@ class Hub:
 
     def _check_limit(self) -> None:
         if self._max_sessions is not None and len(self.streams) >= self._max_sessions:
-            msg = f"max_sessions={self._max_sessions} streams are open in this process"
+            limit = f"max_sessions={self._max_sessions}"
+            msg = f"{limit} streams of this manager are open in this process"
             raise SessionLimitError(msg)
 
     def _count(self, feed: Feed, change: int) -> None:

@@ -6,6 +6,7 @@ const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8"))
 
 it.each([
   ["index", ["StreamError", "channel", "connect", "createParser"]],
+  ["query", ["followQueries", "streamEvents"]],
   ["react", ["streamEvents", "useSSEConnection", "useSSEQueryInvalidation"]],
   ["react-connection", ["streamEvents", "useSSEConnection"]],
   ["shared", ["tabs"]],

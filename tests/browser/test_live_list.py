@@ -183,7 +183,7 @@ def test_what_the_other_sections_show_compiles_in_the_same_application(server, p
     document = f"{node.url}/openapi.json"
     run(tools / "openapi-typescript", document, "-o", "src/openapi.ts", cwd=project)
     snippets = snippets_of_the_other_sections()
-    assert len(snippets) == 6
+    assert len(snippets) == 7
     for name, code in snippets.items():
         (project / name).write_text(code)
 

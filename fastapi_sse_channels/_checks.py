@@ -119,7 +119,7 @@ def check_hook(name: str, hook: Any) -> None:
         raise ConfigurationError(f"{how}; {hook!r} yields")
     try:
         signature = inspect.signature(hook)
-    except ValueError:  # some builtins have no signature
+    except ValueError:  # some builtins have no signature to check
         return
     try:
         signature.bind("session")

@@ -67,7 +67,7 @@ class Engine(Generic[T]):
 
     @property
     def running_hub(self) -> Hub | None:
-        """The hub that was made last, on whatever event loop."""
+        """The newest hub, on whatever event loop."""
         return self._running
 
     @property
@@ -89,7 +89,7 @@ class Engine(Generic[T]):
         if hub is not None:
             hub.stop()
             if hub.loop.is_closed():
-                self._starts = 0  # nobody is left to undo them
+                self._starts = 0  # nobody is left to undo those starts
         self._running = Hub(
             self.broker,
             self.retention,
@@ -111,11 +111,11 @@ class Engine(Generic[T]):
             hub = self.hub
         if hub.loop is asyncio.get_running_loop():
             return await self._publish(hub, key, body, idempotency_key)
-        # streams live on the loop of another thread, as with TestClient, or this thread has its own
+        # another thread's loop has the streams, as with TestClient, or this thread has its own
         return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
 
     async def start(self) -> None:
-        """Start the broker and accept streams; counted.
+        """Start the broker and accept streams; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.

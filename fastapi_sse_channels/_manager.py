@@ -89,7 +89,7 @@ class ChannelManager(Generic[T]):
             drain_spread: Seconds over which clients come back after a shutdown.
             max_sessions: Streams open at once in this process, `None` for any number; more are
                 answered with 503.
-            write_directly: Write events past uvicorn's `send`, which takes less CPU time. Has an
+            write_directly: Write events past uvicorn's `send`, which takes less CPU time. It has an
                 effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
 
         Raises:
@@ -159,7 +159,7 @@ class ChannelManager(Generic[T]):
     ) -> str:
         """Send an event to every stream of a resource, and keep it for those that come back.
 
-        Waits for the store, and where streams that keep up would be overrun.
+        The call waits for the store, and for streams that keep up and would be overrun.
 
         Args:
             resource_id: The resource on whose channel to publish.
@@ -230,7 +230,7 @@ class ChannelManager(Generic[T]):
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
         """Free what this process keeps of a channel without streams, including its history.
 
-        Happens by itself once a channel has not been used for `history_ttl`.
+        The library does so by itself once a channel has not been used for `history_ttl`.
 
         Returns:
             Whether there was something to free.
@@ -269,7 +269,7 @@ class ChannelManager(Generic[T]):
                     inspect.Parameter.KEYWORD_ONLY,
                     annotation=Annotated[
                         str,
-                        # a path converter such as {id:int} hands over what it converted
+                        # a path converter such as {id:int} passes what it converted
                         BeforeValidator(str),
                         Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
                     ],
@@ -279,7 +279,7 @@ class ChannelManager(Generic[T]):
         return channel
 
     async def start(self) -> None:
-        """Start the broker and accept streams; called by `sse_lifespan` and the router. Counted.
+        """Start the broker and accept streams, as `sse_lifespan` does; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.
@@ -293,8 +293,7 @@ class ChannelManager(Generic[T]):
     async def drain(self) -> None:
         """End every stream of this process and refuse new ones until the next `start`.
 
-        Clients are told to come back spread over `drain_spread`. Happens by itself on SIGTERM
-        and SIGINT.
+        Clients come back spread over `drain_spread`. SIGTERM and SIGINT have the same effect.
         """
         await self._engine.hub.drain.run()
 

@@ -38,7 +38,7 @@ class Session(Generic[T]):
         return repr(self._stream).replace("<Stream", "<Session", 1)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same stream."""
+        """Whether both stand for the same stream."""
         return isinstance(other, Session) and self._stream is other._stream
 
     def __hash__(self) -> int:
@@ -75,10 +75,10 @@ class Session(Generic[T]):
 
 
 class Channel(Generic[T]):
-    """A handle on one resource's channel; cheap to make, holds nothing open.
+    """A handle on one resource's channel; it is cheap to make and holds nothing open.
 
     Attributes:
-        resource_id: The resource's id, as text.
+        resource_id: The resource's id, as a string.
     """
 
     __slots__ = ("_engine", "_key", "resource_id")
@@ -137,7 +137,7 @@ class Channel(Generic[T]):
         """The sessions open in this process."""
         hub = self._engine.running_hub
         feed = None if hub is None else hub.feed(self._key)
-        # first a copy, made in one step: the event loop may go on while another thread looks
+        # the copy is made in one step, for the event loop may go on while another thread looks
         readers = () if feed is None else tuple(feed.readers)
         return tuple(Session(self, reader) for reader in readers if isinstance(reader, Stream))
 

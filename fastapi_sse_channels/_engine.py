@@ -70,7 +70,7 @@ class Engine(Generic[T]):
 
     @property
     def running_hub(self) -> Hub | None:
-        """The hub that was made last, on whatever event loop."""
+        """The newest hub, on whatever event loop."""
         return self._running
 
     @property
@@ -121,7 +121,7 @@ class Engine(Generic[T]):
             hub = self.hub
         if hub.loop is current_loop():
             return await self._publish(hub, key, body, idempotency_key)
-        # streams live on the loop of another thread, as with TestClient, or this thread has its own
+        # another thread's loop has the streams, as with TestClient, or this thread has its own
         return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
 
     def move_to(self, broker: Broker) -> None:
@@ -141,7 +141,7 @@ class Engine(Generic[T]):
         self.broker = broker
 
     async def start(self) -> None:
-        """Start the broker and accept streams; counted.
+        """Start the broker and accept streams; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.

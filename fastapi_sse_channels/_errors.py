@@ -49,8 +49,8 @@ class InvalidResourceIdError(SSEChannelsError, ValueError):
 class StreamResetError(SSEChannelsError):
     """Continuity of a Python subscription cannot be proven.
 
-    Raised once by the iterator, the counterpart of the wire's `stream-reset`. Iterating
-    on continues with live events from `last_event_id`.
+    The iterator raises it once, as the wire sends one `stream-reset`. Iterating on continues with
+    live events from `last_event_id`.
 
     Attributes:
         reason: Why the missed events cannot be replayed.
@@ -77,7 +77,7 @@ class SessionLimitError(SSEChannelsError):
 
 
 class SnapshotTooSlowError(SSEChannelsError):
-    """Every initial event was overtaken by more events than the history holds."""
+    """More events than the history holds overtook every initial event."""
 
 
 class WrongThreadError(SSEChannelsError, RuntimeError):

@@ -88,10 +88,10 @@ class ChannelManager(Generic[T]):
                 time.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
-            max_sessions: Streams of this manager open at once in this process, `None` for any
+                    max_sessions: Streams of this manager open at once in this process, `None` for any
                 number; more are answered with 503. Those of other managers are not counted.
             write_directly: Write events past uvicorn's `send`, which takes less CPU time. Has an
-                effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
+                        effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
 
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.
@@ -161,7 +161,7 @@ class ChannelManager(Generic[T]):
     ) -> str:
         """Send an event to every stream of a resource, and keep it for those that come back.
 
-        Waits for the store, and where streams that keep up would be overrun.
+        The call waits for the store, and for streams that keep up and would be overrun.
 
         Args:
             resource_id: The resource on whose channel to publish.
@@ -232,7 +232,7 @@ class ChannelManager(Generic[T]):
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
         """Free what this process keeps of a channel without streams, including its history.
 
-        Happens by itself once a channel has not been used for `history_ttl`.
+        The library does so by itself once a channel has not been used for `history_ttl`.
 
         Returns:
             Whether there was something to free.
@@ -271,7 +271,7 @@ class ChannelManager(Generic[T]):
                     inspect.Parameter.KEYWORD_ONLY,
                     annotation=Annotated[
                         str,
-                        # a path converter such as {id:int} hands over what it converted
+                        # a path converter such as {id:int} passes what it converted
                         BeforeValidator(str),
                         Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
                     ],
@@ -281,7 +281,7 @@ class ChannelManager(Generic[T]):
         return channel
 
     async def start(self) -> None:
-        """Start the broker and accept streams; called by `sse_lifespan` and the router. Counted.
+        """Start the broker and accept streams, as `sse_lifespan` does; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.
@@ -295,8 +295,7 @@ class ChannelManager(Generic[T]):
     async def drain(self) -> None:
         """End every stream of this process and refuse new ones until the next `start`.
 
-        Clients are told to come back spread over `drain_spread`. Happens by itself on SIGTERM
-        and SIGINT.
+        Clients come back spread over `drain_spread`. SIGTERM and SIGINT have the same effect.
         """
         await self._engine.hub.drain.run()
 

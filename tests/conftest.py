@@ -1,4 +1,4 @@
-"""What tests share: real servers, raw streams, streams in the test's own loop, and waiting."""
+"""Tests share real servers, raw streams, streams in the test's own loop, and waiting."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ COMMANDS: dict[str, list[str]] = {
 
 REALLY_RUN = pytest.StashKey[list[str]]()
 
-# what Python tells its audit hooks when a process is started
+# Python's audit hooks get these events when a process starts
 STARTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"}
 
 
@@ -105,7 +105,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFold
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    # only the configuration of a worker has one
+    # only a worker's configuration has this attribute
     output: dict[str, object] = getattr(session.config, "workeroutput", {})
     output["really run"] = session.config.stash[REALLY_RUN]
 
@@ -134,7 +134,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def processes() -> None:
-    """Asked for by every fixture that starts a process; marks the tests that use it."""
+    """Every fixture that starts a process requests this one, which marks the tests that use it."""
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -173,7 +173,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
+        """The output so far."""
         return self.log_path.read_text(errors="replace")
 
     def terminate(self, number: int = signal.SIGTERM) -> float:
@@ -245,7 +245,7 @@ def ways(request: pytest.FixtureRequest) -> dict[str, str]:
 def serve_shared(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, processes: None
 ) -> Iterator[ServeFunction]:
-    """Like `serve`, but the same server for all tests that ask for the same; not to be stopped."""
+    """Like `serve`, but tests with the same arguments share a server, which none may stop."""
     starting = _servers(tmp_path_factory.mktemp("servers"), request.config)
     start = next(starting)
     started: dict[tuple[str, ...], Server] = {}
@@ -395,7 +395,7 @@ class AsgiStream(Received):
     """A request to an application in the test's own loop; `hold` makes its `send` wait.
 
     Args:
-        transport: Seen by the library as the server's, where given.
+        transport: The library takes it for the server's.
     """
 
     def __init__(self, *, transport: Any = None) -> None:
@@ -422,7 +422,7 @@ class AsgiStream(Received):
 
     @property
     def answer(self) -> Any:
-        """The body of an answer that is no stream."""
+        """The JSON body of an answer that is no stream."""
         return json.loads(self.body)
 
     @property
@@ -474,7 +474,7 @@ class AsgiStream(Received):
         return self.body
 
     async def until_end(self, timeout: float = 5) -> bytes:
-        """Wait until the application is through with the request."""
+        """Wait until the application has finished the request."""
         assert self.task is not None
         async with asyncio.timeout(timeout):
             await self.task
@@ -550,12 +550,12 @@ class Notes:
 
     @property
     def engine(self) -> Engine[Note]:
-        """What the manager is made of."""
+        """The manager's parts."""
         return engine_of(self.manager)
 
     @property
     def feed(self) -> Feed:
-        """What is followed of the channel of note 1."""
+        """The feed of the channel of note 1."""
         feed = self.engine.hub.feed("note:1:events")
         assert feed is not None
         return feed

@@ -1,4 +1,4 @@
-"""What each check lets through, and what it says of everything else."""
+"""Each check accepts what is right, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastapi_sse_channels._checks import (
     check_whole,
 )
 
-# what os.environ.get returns, a unit that was written too, and a number that nothing equals
+# os.environ.get may return None, a unit makes a number a string, and nothing equals NaN
 NEVER_NUMBERS = (None, "15s", math.nan)
 
 
@@ -40,7 +40,7 @@ def test_number_check_names_the_value_and_what_it_must_be(check, fit, unfit, sai
         assert str(refused.value) == f"seconds={value!r} must be {said}"
 
 
-def test_text_check_names_the_value_and_what_it_must_be():
+def test_string_check_names_the_value_and_what_it_must_be():
     check_text(key="a", other=" ")
 
     for value in ("", 1, None, b"a"):

@@ -64,8 +64,8 @@ def client_url(request: Request) -> str:
     """
     _, version = _client()
     scope = request.scope
-    # Both are of the outermost application. The Host header, which clients choose, may change the
-    # path of request.url_for.
+    # Both parts come from the outermost application. request.url_for would let the Host header,
+    # which clients choose, change the path.
     router: Router | Starlette = scope.get("router") or scope["app"]
     root_path: str = scope.get("app_root_path", scope.get("root_path", ""))
     for name in _names(router.routes):

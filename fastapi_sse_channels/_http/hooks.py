@@ -1,4 +1,4 @@
-"""The callables that a router is given for its sessions."""
+"""The callables that users give a router for its sessions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SessionHook: TypeAlias = Callable[[Session[T]], Awaitable[object] | object]
 
 @dataclass(frozen=True, slots=True)
 class StreamHooks(Generic[T]):
-    """What a router was given for its sessions."""
+    """The callables of one router."""
 
     snapshot: SnapshotRoute | None
     on_connect: SessionHook[T] | None

@@ -1,4 +1,4 @@
-"""The processes that faults are done to: Redis servers and nodes, on ports of their own."""
+"""The processes that the faults break: Redis servers and nodes, on ports of their own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .clock import cpu_wait
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = ROOT / "tests" / "apps"
-# another make or version may take its place
+# another make or version may replace it
 REDIS_SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 
 
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 60) ->
     """Poll a condition, plain or async, until it holds.
 
     Raises:
-        AssertionError: It did not within `seconds`.
+        AssertionError: The condition did not hold within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -107,19 +107,19 @@ class Process:
         await until(lambda: not self.is_running, f"{self._command[0]} ends after {number.name}")
 
     def reap(self) -> None:
-        """Leave nothing behind."""
+        """Kill the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 class RedisServer(Process):
-    """A `redis-server`.
+    """A process of the Redis server.
 
     Attributes:
         port: Its port.
         directory: Its working directory.
-        client: For looking at it, past every proxy.
+        client: Reaches the server past every proxy.
     """
 
     DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -151,7 +151,7 @@ class RedisServer(Process):
 
 
 class SentinelServer(RedisServer):
-    """A `redis-server` that watches others, as its `sentinel.conf` says."""
+    """A server that watches others, as its `sentinel.conf` says."""
 
     _KIND = ("sentinel.conf", "--sentinel")
 
@@ -166,7 +166,7 @@ class NodeProcess(Process):
     def __init__(
         self, directory: Path, redis_port: int, *, follow: str = "pattern", **environment: str
     ) -> None:
-        """Prepare; `follow` as for `RedisBroker`, the rest is what else `watched` reads."""
+        """Prepare; `follow` is `RedisBroker`'s, and `environment` has what else `watched` reads."""
         self.port = free_port()
         super().__init__(
             directory,
@@ -202,7 +202,7 @@ class NodeProcess(Process):
         self.reap()
 
     def complaints(self) -> list[str]:
-        """Errors that it logged and did not explain."""
+        """The unexplained errors in its log."""
         log = self.log_path.read_text(errors="replace")
         errors = re.findall(r"^(?:ERROR: |Task ).*$", log, flags=re.MULTILINE)
         causes = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", log, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Where events are kept: one Redis, a cluster, or a primary that Sentinels watch."""
+"""The stores of events: one Redis, a cluster, or a primary that Sentinels watch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .processes import RedisServer, SentinelServer, free_port, until
 # Refuse writes that no replica would get within a second or two.
 WAITS_FOR_REPLICA = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
 
-# Twice as long as the machine may take the CPUs away from a server that is well.
+# This is twice as long as the machine may take the CPUs away from a healthy server.
 _NODE_TIMEOUT_MS = 2000
 _DOWN_AFTER_MS = 2500
 SERVICE = "main"
@@ -31,7 +31,7 @@ class Store(ABC):
     """Redis servers that belong together.
 
     Attributes:
-        servers: All that keep events.
+        servers: All servers that keep events.
     """
 
     servers: list[RedisServer]
@@ -41,7 +41,7 @@ class Store(ABC):
         await asyncio.gather(*(server.start() for server in self.servers))
 
     async def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop every server."""
         await asyncio.gather(*(server.close() for server in self.servers))
 
     @abstractmethod
@@ -156,7 +156,7 @@ class Cluster(Replicated):
             )
             for bus in buses
         ]
-        # told everything at once, they need not find each other
+        # servers that know everything at once need not find each other
         ids = [secrets.token_hex(20) for _ in self.servers]
         for myself, server in enumerate(self.servers):
             lines = [

@@ -1,4 +1,4 @@
-"""What client generators read."""
+"""The OpenAPI document, as client generators read it."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -111,7 +111,7 @@ class Thread(BaseModel):
     replies: list["Thread"] = []
 
 
-def test_single_model_that_holds_more_of_its_kind_is_documented():
+def test_recursive_single_model_is_documented():
     manager = ChannelManager(Thread, key_prefix="thread", key_suffix="replies")
 
     spec = document((create_sse_router(manager, PATH), {}))
@@ -123,7 +123,7 @@ def test_single_model_that_holds_more_of_its_kind_is_documented():
     }
 
 
-def test_two_managers_of_one_union_have_components_of_their_own(discussions):
+def test_managers_of_one_union_have_components_of_their_own(discussions):
     votes = ChannelManager(DiscussionEvent, key_prefix="vote")
 
     spec = document(
@@ -137,7 +137,7 @@ def test_head_is_not_documented(router):
     assert list(document((router, {}))["paths"][PATH]) == ["get"]
 
 
-def test_parameters_are_the_resource_id_and_where_a_client_stands(router):
+def test_parameters_are_the_resource_id_and_last_event_id(router):
     parameters = document((router, {}))["paths"][PATH]["get"]["parameters"]
 
     assert [(found["in"], found["name"], found["required"]) for found in parameters] == [

@@ -1,4 +1,4 @@
-"""Routes: where the resource comes from, what runs before the first byte, and what may fail."""
+"""A route finds its resource, runs dependencies before the first byte, and reports failures."""
 
 import gc
 import json
@@ -166,7 +166,7 @@ class TestChannelDependency:
         assert (await connect(app, "/t/10/events")).status == 404
         assert (await connect(app, "/t/ten/events")).status == 422
 
-    async def test_what_is_no_channel_is_told(self, connect):
+    async def test_dependency_that_returns_no_channel_is_named(self, connect):
         def untyped() -> Any:
             return "7"
 
@@ -353,35 +353,35 @@ class TestInitialEvent:
             json.loads(frame["data"])["text"] for frame in stream.frames if "event" not in frame
         ]
 
-    async def test_may_be_async(self, connect):
+    async def test_initial_event_may_be_async(self, connect):
         async def initial(note_id: str):
             return Note(text=note_id)
 
         assert await self.texts(connect, initial) == ["7"]
 
-    async def test_may_be_sync(self, connect):
+    async def test_initial_event_may_be_sync(self, connect):
         def initial(note_id: int):
             return Note(text=str(note_id + 1))
 
         assert await self.texts(connect, initial) == ["8"]
 
-    async def test_may_be_several_in_order(self, connect):
+    async def test_initial_events_keep_their_order(self, connect):
         def initial():
             return [Note(text="a"), {"type": "note", "text": "b"}]
 
         assert await self.texts(connect, initial) == ["a", "b"]
 
-    async def test_may_be_none(self, connect):
+    async def test_initial_event_may_be_none(self, connect):
         assert await self.texts(connect, lambda: None) == []
 
-    async def test_may_be_a_class(self, connect):
+    async def test_initial_event_may_come_from_a_class(self, connect):
         class Loaded(list[Note]):
             def __init__(self, note_id: str) -> None:
                 super().__init__([Note(text=note_id)])
 
         assert await self.texts(connect, Loaded) == ["7"]
 
-    async def test_may_ask_for_what_dependencies_may(self, connect):
+    async def test_initial_event_may_have_any_parameter_of_a_dependency(self, connect):
         trace = []
 
         async def database():
@@ -405,7 +405,7 @@ class TestInitialEvent:
         assert found == ["/notes/7/events db 7 3 ann"]
         assert trace == ["open", "load", "close"]
 
-    async def test_its_dependencies_may_be_overridden(self, connect):
+    async def test_dependencies_of_the_initial_event_may_be_overridden(self, connect):
         def database() -> str:
             raise AssertionError
 
@@ -415,14 +415,14 @@ class TestInitialEvent:
         override = {database: lambda: "fake"}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
-    async def test_may_itself_be_overridden(self, connect):
+    async def test_initial_event_may_be_overridden(self, connect):
         def initial():
             raise AssertionError
 
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
-    async def test_router_of_two_applications_has_a_route_for_each_and_no_more(self, connect):
+    async def test_router_has_one_route_for_each_application(self, connect):
         def name() -> str:
             return "real"
 
@@ -440,7 +440,7 @@ class TestInitialEvent:
 
         assert snapshot_endpoints() - before == 2
 
-    async def test_its_background_tasks_are_run(self, connect):
+    async def test_initial_event_runs_its_background_tasks(self, connect):
         done: list[str] = []
 
         def initial(tasks: BackgroundTasks):
@@ -450,8 +450,8 @@ class TestInitialEvent:
         assert await self.texts(connect, initial) == ["a"]
         assert done == ["noted"]
 
-    async def test_is_encoded_while_its_dependencies_are_open(self, connect):
-        """What an ORM loads lazily is still to be had."""
+    async def test_initial_event_is_encoded_while_its_dependencies_are_open(self, connect):
+        """An ORM can still load lazily."""
         state = []
 
         def database():
@@ -470,7 +470,7 @@ class TestInitialEvent:
         assert await self.texts(connect, initial) == ["lazy"]
 
     @pytest.mark.parametrize("found", ["note", 7, {"type": "other"}, [None]])
-    async def test_what_is_no_event_is_an_error(self, connect, found):
+    async def test_initial_event_that_is_no_event_is_an_error(self, connect, found):
         app = app_with(
             create_sse_router(
                 make_manager(), "/notes/{note_id}/events", initial_event=lambda: found

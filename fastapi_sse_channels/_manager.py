@@ -88,10 +88,10 @@ class ChannelManager(Generic[T]):
                 time.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
-                    max_sessions: Streams of this manager open at once in this process, `None` for any
+            max_sessions: Streams of this manager open at once in this process, `None` for any
                 number; more are answered with 503. Those of other managers are not counted.
             write_directly: Write events past uvicorn's `send`, which takes less CPU time. Has an
-                        effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
+                effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
 
         Raises:
             ConfigurationError: The union or a value cannot work; the message names the fix.

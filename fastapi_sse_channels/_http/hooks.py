@@ -89,7 +89,9 @@ def _meant(annotation: Any, hook: Any) -> Iterator[object]:
         with suppress(Exception):
             hints = get_type_hints(holder, globalns=_namespace(hook), include_extras=True)
             annotation = hints["it"]
-    while hasattr(annotation, "__value__"):  # a name that a type statement gave
+    while not isinstance(annotation, str) and hasattr(
+        annotation, "__value__"
+    ):  # a name that a type statement gave
         annotation = annotation.__value__
     yield getattr(annotation, "__origin__", annotation)
     yield from getattr(annotation, "__metadata__", ())

@@ -89,7 +89,7 @@ class Playback(Cursor):
         self._is_closing = False
         start = feed.start(last_event_id)
         self.resumed = start.resumed
-        self._reset = start.reset
+        self._reset: ResetReason | None = start.reset
         self.go_back_to(start.position)
 
     def ping(self) -> None:

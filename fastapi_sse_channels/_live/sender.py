@@ -102,7 +102,7 @@ class Sender:
         """
         return self._direct is not None and self._direct.write(piece)
 
-    def step(self, message: Message) -> Coroutine[Any, Any, None] | None:
+    def step(self, message: Message) -> Awaitable[None] | None:
         """Take the first step of a send, which is the only one unless the client reads slowly.
 
         Returns:

@@ -12,6 +12,7 @@ from .._core.wire import data_of
 from .._errors import StreamResetError
 
 if TYPE_CHECKING:
+    from .._core.wire import ResetReason
     from .feed import Feed
 
 
@@ -36,7 +37,7 @@ class Subscriber(Cursor):
         self.stuck_since: float | None = asyncio.get_running_loop().time()
         start = feed.start(last_event_id)
         self.position = start.position
-        self._reset = start.reset
+        self._reset: ResetReason | None = start.reset
         self.go_back_to(start.position)
         self._changed = asyncio.Event()
         self._is_ended = False

@@ -17,7 +17,7 @@ class Stuck:
     is_guest: bool = False
     offset: int = 0
 
-    def flush(self, _now):
+    def flush(self, now):  # noqa: ARG002  # the protocol's
         return None
 
 

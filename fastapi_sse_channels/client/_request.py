@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -130,8 +131,10 @@ def check_permanent(error: Exception) -> None:
         ConfigurationError: The URL or the headers cannot work.
     """
     if isinstance(error, _PERMANENT):
-        msg = f"the request cannot be sent: {error}; check the URL and the headers"
-        raise ConfigurationError(msg) from error
+        # without the header's value, which may be a token; the error itself would show it as well
+        said = re.sub(r"^(Illegal header \w+) b.*", r"\1", str(error), flags=re.DOTALL)
+        msg = f"the request cannot be sent: {said}; check the URL and the headers"
+        raise ConfigurationError(msg) from None
 
 
 def shown(url: httpx.URL) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import logging
+import secrets
+import traceback
 import tracemalloc
 
 import httpx
@@ -493,6 +495,15 @@ class TestClient:
         with pytest.raises(ConfigurationError, match="check the URL and the headers"):
             async with follow(server.url, last_event_id="a\nb"):
                 pass
+
+    async def test_unusable_header_is_not_shown(self, scripted, follow):
+        token = secrets.token_hex(8)
+        server = await scripted(numbers_then_silence)
+
+        with pytest.raises(ConfigurationError, match="Illegal header value; check") as caught:
+            async with follow(server.url, headers={"Authorization": f"Bearer {token}\n"}):
+                pass
+        assert token not in "".join(traceback.format_exception(caught.value))
 
 
 class TestHeaders:

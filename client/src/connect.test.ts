@@ -219,7 +219,7 @@ describe("resetting", () => {
     const clock = createClock();
     const { events, resets, statuses } = record(server.origin, { clock });
     await until(() => expect(statuses).toHaveLength(1));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(events).toEqual([1]));
     expect(resets).toEqual([]);
   });
@@ -257,7 +257,7 @@ describe("waiting", () => {
     headers.mockRejectedValueOnce(new Error("no token yet")).mockResolvedValue({ "X-Token": "t" });
     const { statuses, connection } = record(server.origin, { clock, headers });
     await until(() => expect(statuses).toMatchObject([{ state: "waiting", reason: "network" }]));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(connection.status.state).toBe("open"));
     expect(server.last.headers["x-token"]).toBe("t");
   });
@@ -287,7 +287,7 @@ describe("a silent socket", () => {
     expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "stall" });
     expect(errors).toMatchObject([{ type: "stall" }]);
     await until(() => expect(server.open).toBe(0));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(events).toEqual([1, 2]));
     expect(server.last.headers["last-event-id"]).toBe("c1");
   });

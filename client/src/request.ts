@@ -35,7 +35,7 @@ export async function requestStream(
       next = response.url;
       if (`${[...harmless]}` === `${[...headers]}` || new URL(next).origin !== origin) return response;
       if (!response.redirected) break;
-    } else if (next === null || !/^3/.test(`${response.status}`)) return response;
+    } else if (!next || !/^3/.test(`${response.status}`)) return response;
     response.body?.cancel().catch(() => {});
     target = new URL(next, target);
     // that of `data:` and its like

@@ -19,7 +19,7 @@ export interface OwnStream extends Stream {
   wake(online: boolean): void;
 }
 
-/** Until the server says otherwise. Milliseconds. */
+/** Until the server says otherwise; spread, as a server would. Milliseconds. */
 const DEFAULT_RETRY = 2000;
 
 /** Three pings of the default interval of 15 s; until a stream is open it sends none. Milliseconds. */
@@ -29,10 +29,10 @@ const RETRYABLE = new Set([408, 425, 429]);
 
 /** Opens a stream; the listener is never called before this returns. */
 export function openStream(config: StreamConfig, listener: Listener): OwnStream {
-  const { clock } = config;
+  const { clock, random } = config;
   let status: Status = { state: "connecting", again: false };
   let lastEventId = config.lastEventId;
-  let retry = DEFAULT_RETRY;
+  let retry = DEFAULT_RETRY * (1 + random() / 2);
   let stall = DEFAULT_STALL;
   let failures = 0;
   let lastByte = 0;
@@ -79,7 +79,6 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
 
   const pause = (reason: WaitReason, error?: StreamError, atLeast = 0) => {
     drop();
-    const { random } = config;
     // a Retry-After is the same for everyone, so it is spread too, but only upwards
     const spread = atLeast * (1 + random() / 2);
     const delay = Math.max(backoff(retry, failures++, random), spread);

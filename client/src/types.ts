@@ -109,6 +109,7 @@ export interface RequestOptions {
   /**
    * How the last id is sent: as the `Last-Event-ID` header or as `?last_event_id=`. Default
    * `"auto"`: the header, but the query across origins, where the header would need a preflight.
+   * An id outside ASCII goes into the query whatever is asked for: `fetch` refuses such a header.
    */
   readonly lastEventIdVia?: "auto" | "header" | "query" | undefined;
   /**

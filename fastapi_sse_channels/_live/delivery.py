@@ -84,7 +84,8 @@ class Delivery(Playback):
             return self._flush_messages(now)
         while self.offset != top or self._parts:
             piece = self.take()
-            if self.sender.write(piece):
+            direct = self.sender.direct
+            if direct is not None and direct.write(piece):
                 self.written_at = now
                 if self.credit:
                     self._earn(piece, now)

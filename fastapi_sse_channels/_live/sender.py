@@ -33,16 +33,20 @@ class StalledError(Exception):
 
 
 class Sender:
-    """Sends the messages of one response."""
+    """Sends the messages of one response.
+
+    Attributes:
+        direct: Writes pieces past `send`, where that is possible.
+    """
 
     __slots__ = (
         "_context",
-        "_direct",
         "_is_encrypted",
         "_receive",
         "_send",
         "_timeout",
         "_transport",
+        "direct",
     )
 
     def __init__(
@@ -60,7 +64,7 @@ class Sender:
         self._receive = receive
         self._timeout = timeout
         self._is_encrypted = is_encrypted
-        self._direct: DirectWriter | None = None
+        self.direct: DirectWriter | None = None
         self._transport: AbortableTransport | None = None
         # Middleware may read the request's contextvars in `send`. This is None where they are
         # empty, which saves memory for each stream, and a switch for each delivery.
@@ -86,21 +90,13 @@ class Sender:
         seconds = self._timeout + sum(map(len, opening)) / _SLOWEST
         await self._complete(self._send_all(start, opening), seconds)
         if chunks is not None:
-            self._direct = direct_writer(self._send, chunks)
+            self.direct = direct_writer(self._send, chunks)
 
     async def _send_all(self, start: Message, pieces: Iterable[bytes]) -> None:
         await self._send(start)
         self._send = past_forwarders(self._send)
         for piece in pieces:
             await self._send(body(piece))
-
-    def write(self, piece: bytes) -> bool:
-        """Write a piece past `send`.
-
-        Returns:
-            Whether that was possible; if not, `send` is needed.
-        """
-        return self._direct is not None and self._direct.write(piece)
 
     def step(self, message: Message) -> Awaitable[None] | None:
         """Take the first step of a send, which is the only one unless the client reads slowly.

@@ -91,11 +91,12 @@ async def test_handler_hears_events_and_the_connection(serve_example, open_page,
 
     await asyncio.to_thread(server.terminate)
     await expect(page.get_by_text("Status:")).to_have_text("Status: 🔴")
-    await eventually(lambda: "error network" in said)
+    # the server asks for up to five and a half seconds, and clients add some
+    await eventually(lambda: "error network" in said, timeout=15)
     assert said.count("SSE disconnected") == 1
 
     await asyncio.to_thread(serve_example, port=server.port)
-    await expect(page.get_by_text("Status:")).to_have_text("Status: 🟢")
+    await expect(page.get_by_text("Status:")).to_have_text("Status: 🟢", timeout=15_000)
     assert said.count("SSE connected") == 2
 
 

@@ -472,6 +472,14 @@ describe("a redirect", () => {
     ]);
   });
 
+  it.each([headers, {}])("is refused in a browser where it has no target", async (headers) => {
+    const server = await serve(status(301));
+    const { connection, errors } = record(server.origin, { headers, fetch: inBrowser });
+    await until(() => expect(errors).toMatchObject([{ type: "http", httpStatus: 301 }]));
+    expect(connection.status).toEqual({ state: "closed", reason: "refused" });
+    expect(server.visits).toHaveLength(2);
+  });
+
   it("is not followed by a browser that is shown it only for what it hides", async () => {
     const server = await serve(redirect("/elsewhere"), status(401));
     const { errors } = record(server.origin, { headers, fetch: inBrowser, clock: createClock() });

@@ -33,9 +33,14 @@ export async function requestStream(
       const harmless = only(headers, /^(accept|last-event-id|authorization)$/);
       response = await get(harmless, "follow");
       next = response.url;
-      if (`${[...harmless]}` === `${[...headers]}` || new URL(next).origin !== origin) return response;
+      const isAnswer =
+        `${[...harmless]}` === `${[...headers]}` ||
+        new URL(next).origin !== origin ||
+        // one without a target, which is the answer to any request
+        isRedirect(response);
+      if (isAnswer) return response;
       if (!response.redirected) break;
-    } else if (!next || !/^3/.test(`${response.status}`)) return response;
+    } else if (!next || !isRedirect(response)) return response;
     response.body?.cancel().catch(() => {});
     target = new URL(next, target);
     // that of `data:` and its like
@@ -47,6 +52,10 @@ export async function requestStream(
 
 function only(headers: Headers, names: RegExp): Headers {
   return new Headers([...headers].filter(([name]) => names.test(name)));
+}
+
+function isRedirect({ status }: Response): boolean {
+  return status >= 300 && status < 400;
 }
 
 export function isDenied({ status }: Response): boolean {

@@ -22,7 +22,7 @@ demo: $(VENV)/.demo ## Serve the example application
 demo-cluster: $(VENV)/.demo ## Serve it on three nodes behind one Redis, to kill them one by one
 	$(call need,redis-server,redis-server)
 	@exec $(BIN)/python -m example_app.cluster
-unit: $(VENV)/.dev ## Run within half a minute what starts no process: no server, no Redis, no browser
+unit: $(VENV)/.dev ## Run in less than a minute what starts no process: no server, no Redis, no browser
 	$(BIN)/pytest -m "not processes" -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part, ARGS="-n 0" in one process
 	$(call need,redis-server,redis-server)

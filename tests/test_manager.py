@@ -78,9 +78,7 @@ class TestConfiguration:
         manager = make_notes().manager
 
         for use in (manager.start(), manager.publish("1", {"type": "note"}), manager.publisher()):
-            with pytest.raises(
-                ConfigurationError, match="worker-class asyncio or uvloop"
-            ):
+            with pytest.raises(ConfigurationError, match="worker-class asyncio or uvloop"):
                 use.send(None)
 
     def test_clients_may_all_be_told_to_come_back_at_once(self, make_notes):

@@ -103,7 +103,14 @@ class EventUnion(Generic[T]):
             InvalidEventError: The event was given a name that its model does not have.
         """
         member = type(event)
-        name = getattr(event, self._attribute[member])
+        try:
+            name = getattr(event, self._attribute[member])
+        except Exception as error:  # the row of a database, which loads it now
+            msg = (
+                f"{member.__name__} cannot be encoded: its {self.discriminator!r} cannot be read "
+                f"({error}); refresh the row before it is published"
+            )
+            raise InvalidEventError(msg) from error
         name = name.value if isinstance(name, Enum) else name
         # pydantic does not check what is assigned to a literal field
         if not isinstance(name, str) or self._member_of.get(name) is not member:

@@ -1,7 +1,7 @@
 """Finds the fields that an event lacks, which its JSON would lack without a word.
 
 pydantic fills them all, but `model_construct` need not, and the row of a database loses them: an
-SQLModel is empty after a commit, until it is refreshed. Rows are found wherever an event holds them.
+SQLModel is empty after a commit, until it is refreshed. Rows are found wherever an event holds one.
 Of other models only the event itself is looked at: a walk through all would cost each event.
 """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_positive, check_whole
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from ._core.encoder import EventNames
 
 T = TypeVar("T")
+
+_WORDS = re.compile(r"[a-z][a-z0-9_]*(?:-[a-z][a-z0-9_]*)*")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,11 @@ class Declaration(Generic[T]):
     event_names: EventNames
     keys: KeySpace
     retention: Retention
+
+    @property
+    def has_own_name(self) -> bool:
+        """Whether the OpenAPI document names the union as the user declared it."""
+        return self.name == self.union.name
 
     @property
     def summary(self) -> str:
@@ -76,16 +86,29 @@ def declare(
     )
     check_positive(history_ttl=history_ttl)
     union = EventUnion(event_type)
+    keys = KeySpace(key_prefix, key_suffix)
     return Declaration(
-        name=name or union.name or f"{_pascal(key_prefix)}{_pascal(key_suffix)}Event",
+        name=name or union.name or _made_name(key_prefix, key_suffix, keys.name),
         union=union,
         encoder=Encoder(union, max_event_bytes=max_event_bytes, event_names=event_names),
         event_names=event_names,
-        keys=KeySpace(key_prefix, key_suffix),
+        keys=keys,
         retention=Retention(history_size, history_bytes, history_ttl),
     )
 
 
+def _made_name(prefix: str, suffix: str, keys: str) -> str:
+    """Name a union after its keys, as no model and no union of other keys can be named.
+
+    The name has a hyphen, which that of a class cannot have. Where key parts are not words of small
+    letters, others may read the same, so a digest of the keys tells them apart.
+    """
+    parts = [part for part in (_pascal(prefix), _pascal(suffix) + "Event") if part]
+    if not (_WORDS.fullmatch(prefix) and _WORDS.fullmatch(suffix)):
+        parts.append(blake2b(keys.encode(), digest_size=4).hexdigest())
+    return "-".join(parts)
+
+
 def _pascal(text: str) -> str:
-    words = "".join(c if c.isalnum() and c.isascii() else " " for c in text).split()
+    words = _NO_WORD.split(text)
     return "".join(word[:1].upper() + word[1:] for word in words)

@@ -72,8 +72,8 @@ class ChannelManager(Generic[T]):
             key_suffix: See `key_prefix`.
             broker: `"memory://"` for one process, `"redis://…"` for any number, or a broker
                 object that several managers share.
-            name: The union's name in the OpenAPI document; by default its declared name, or one
-                made of the key parts.
+            name: The union's name in the OpenAPI document, which no model should have; by default
+                its declared name, or one made of the key parts, such as `Note-EventsEvent`.
             event_names: `"discriminator"` names events on the wire, for htmx and
                 `addEventListener`; by default `onmessage` gets them all.
             history_size: Events kept for each channel.

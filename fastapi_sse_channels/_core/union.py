@@ -137,7 +137,9 @@ def _unwrap(annotation: Any) -> tuple[str | None, Any]:
     alias = annotation if origin is None else origin
     if isinstance(alias, _ALIASES):
         given = dict(zip(alias.__parameters__, get_args(annotation), strict=False))
-        return alias.__name__, _filled_in(alias.__value__, given)
+        shown = [one.__name__ if isinstance(one, type) else repr(one) for one in given.values()]
+        name = f"{alias.__name__}[{', '.join(shown)}]" if shown else alias.__name__
+        return name, _filled_in(alias.__value__, given)
     if isinstance(annotation, NewType):
         return None, annotation.__supertype__
     if isinstance(annotation, type) and issubclass(annotation, RootModel):

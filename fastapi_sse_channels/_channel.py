@@ -37,7 +37,7 @@ class Session(Generic[T]):
         return repr(self._stream).replace("<Stream", "<Session", 1)
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same stream."""
+        """Whether both stand for the same stream."""
         return isinstance(other, Session) and self._stream is other._stream
 
     def __hash__(self) -> int:
@@ -74,10 +74,10 @@ class Session(Generic[T]):
 
 
 class Channel(Generic[T]):
-    """A handle on one resource's channel; cheap to make, holds nothing open.
+    """A handle on one resource's channel; it is cheap to make and holds nothing open.
 
     Attributes:
-        resource_id: The resource's id, as text.
+        resource_id: The resource's id, as a string.
     """
 
     __slots__ = ("_engine", "_key", "resource_id")
@@ -89,7 +89,7 @@ class Channel(Generic[T]):
             InvalidResourceIdError: The id cannot name a channel.
         """
         self._engine = engine
-        self.resource_id = engine.keys.resource_id(resource_id)
+        self.resource_id = engine.keys.canonical(resource_id)
         self._key = engine.keys.key_of(self.resource_id)
 
     def __repr__(self) -> str:
@@ -136,7 +136,7 @@ class Channel(Generic[T]):
         """The sessions open in this process."""
         hub = self._engine.running_hub
         feed = None if hub is None else hub.feed(self._key)
-        # first a copy, made in one step: the event loop may go on while another thread looks
+        # the copy is made in one step, for the event loop may go on while another thread looks
         readers = () if feed is None else tuple(feed.readers)
         return tuple(Session(self, reader) for reader in readers if isinstance(reader, Stream))
 

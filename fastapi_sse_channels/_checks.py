@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Container, Mapping
 from typing import Any, get_args
@@ -105,23 +104,3 @@ def check_callable(name: str, value: object) -> None:
     if not callable(value):
         msg = f"{name}={value!r} cannot be called; pass a function, without Depends()"
         raise ConfigurationError(msg)
-
-
-def check_hook(name: str, hook: Any) -> None:
-    """Refuse a hook that cannot be called with a session, or is a generator function.
-
-    Raises:
-        ConfigurationError: Says how hooks are called.
-    """
-    check_callable(name, hook)
-    how = f"{name} is called with the session, and has no dependencies of its own"
-    if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
-        raise ConfigurationError(f"{how}; {hook!r} yields")
-    try:
-        signature = inspect.signature(hook)
-    except ValueError:  # some builtins have no signature
-        return
-    try:
-        signature.bind("session")
-    except TypeError as error:
-        raise ConfigurationError(f"{how}; {hook!r}: {error}") from error

@@ -35,7 +35,7 @@ class Declaration(Generic[T]):
         name: The union's name in the OpenAPI document.
         union: The events.
         encoder: Encodes them.
-        event_names: Whether events are named on the wire too.
+        event_names: Whether the wire names events too.
         keys: Names the channels.
         retention: How much of each channel is kept.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_text
 from ._core.position import MAX_ID_LENGTH
-from ._errors import BrokerError
+from ._errors import BrokerError, ConfigurationError
 from ._live.hub import Hub
 from ._live.threads import current_loop, result_from
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._core.log import Retention
     from ._core.union import EventUnion
     from ._declaration import Declaration
-    from ._live.stream import StreamSettings
+    from ._live.playback import StreamSettings
     from .brokers import Broker
 
 T = TypeVar("T")
@@ -33,7 +33,8 @@ class Engine(Generic[T]):
         broker: Stores and announces events.
         stream_settings: Settings of all streams.
         slow_after: Seconds for which one publish waits for readers, at most.
-        max_sessions: Streams open at once in this process.
+        max_sessions: Streams of this manager open at once in this process.
+        record: Where a test has one, takes every event, by its key, instead of the broker.
     """
 
     declaration: Declaration[T]
@@ -41,6 +42,9 @@ class Engine(Generic[T]):
     stream_settings: StreamSettings
     slow_after: float
     max_sessions: int | None
+    record: Callable[[str, T | Mapping[str, object], str | None], str] | None = field(
+        default=None, init=False
+    )
     _running: Hub | None = field(default=None, init=False)
     _starts: int = field(default=0, init=False)
 
@@ -66,7 +70,7 @@ class Engine(Generic[T]):
 
     @property
     def running_hub(self) -> Hub | None:
-        """The hub that was made last, on whatever event loop."""
+        """The newest hub, on whatever event loop."""
         return self._running
 
     @property
@@ -109,17 +113,35 @@ class Engine(Generic[T]):
         """Publish to a channel by its key; see `ChannelManager.publish`."""
         if idempotency_key is not None:
             check_text(idempotency_key=idempotency_key)
+        if self.record is not None:
+            return self.record(key, event, idempotency_key)
         body = self.encoder.body(event)
         hub = self._running
         if hub is None or not hub.is_in_use:
             hub = self.hub
         if hub.loop is current_loop():
             return await self._publish(hub, key, body, idempotency_key)
-        # streams live on the loop of another thread, as with TestClient, or this thread has its own
+        # another thread's loop has the streams, as with TestClient, or this thread has its own
         return await result_from(hub.loop, self._publish(hub, key, body, idempotency_key))
 
+    def move_to(self, broker: Broker) -> None:
+        """Use another broker from now on.
+
+        Raises:
+            ConfigurationError: The manager is running.
+        """
+        hub = self._running
+        if hub is not None:
+            if hub.is_in_use or (self._starts and not hub.loop.is_closed()):
+                msg = f"{self.keys.name} is running; change its broker while it is stopped"
+                raise ConfigurationError(msg)
+            hub.stop()
+            self._running = None
+            self._starts = 0
+        self.broker = broker
+
     async def start(self) -> None:
-        """Start the broker and accept streams; counted.
+        """Start the broker and accept streams; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.
@@ -141,8 +163,16 @@ class Engine(Generic[T]):
 
     async def _publish(self, hub: Hub, key: str, body: bytes, idempotency_key: str | None) -> str:
         feed = hub.feed(key)
-        if feed is not None and feed.is_ready:
-            await feed.make_room(len(body) + MAX_ID_LENGTH)
+        if feed is None or not feed.is_ready:
+            return await self._store(key, body, idempotency_key)
+        nbytes = len(body) + MAX_ID_LENGTH
+        await feed.make_room(nbytes)
+        try:
+            return await self._store(key, body, idempotency_key)
+        finally:
+            feed.end_publish(nbytes)
+
+    async def _store(self, key: str, body: bytes, idempotency_key: str | None) -> str:
         position = await self.broker.publish(
             key, body, self.retention, idempotency_key=idempotency_key
         )

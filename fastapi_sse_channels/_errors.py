@@ -8,7 +8,7 @@ SSEChannelsError
 ├── InvalidResourceIdError    (ValueError)    the resource id cannot name a channel
 ├── StreamResetError                          a Python subscription lost continuity
 ├── DrainingError                             the process is shutting its streams down
-├── SessionLimitError                         `max_sessions` reached
+├── SessionLimitError                         a manager has `max_sessions` streams
 ├── SnapshotTooSlowError                      events overtook every initial event
 ├── WrongThreadError          (RuntimeError)  a blocking call on the event loop's thread
 └── BrokerError
@@ -49,8 +49,8 @@ class InvalidResourceIdError(SSEChannelsError, ValueError):
 class StreamResetError(SSEChannelsError):
     """Continuity of a Python subscription cannot be proven.
 
-    Raised once by the iterator, the counterpart of the wire's `stream-reset`. Iterating
-    on continues with live events from `last_event_id`.
+    The iterator raises it once, as the wire sends one `stream-reset`. Iterating on continues with
+    live events from `last_event_id`.
 
     Attributes:
         reason: Why the missed events cannot be replayed.
@@ -73,11 +73,11 @@ class DrainingError(SSEChannelsError):
 
 
 class SessionLimitError(SSEChannelsError):
-    """`max_sessions` streams are already open in this process."""
+    """A manager has `max_sessions` streams in this process already."""
 
 
 class SnapshotTooSlowError(SSEChannelsError):
-    """Every initial event was overtaken by more events than the history holds."""
+    """More events than the history holds overtook every initial event."""
 
 
 class WrongThreadError(SSEChannelsError, RuntimeError):

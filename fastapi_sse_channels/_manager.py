@@ -18,7 +18,7 @@ from ._core.keys import MAX_RESOURCE_ID_LENGTH, checked_resource_id
 from ._declaration import declare
 from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
-from ._live.stream import SlowPolicy, StreamSettings
+from ._live.playback import SlowPolicy, StreamSettings
 from ._live.threads import current_loop
 from ._publisher import Publisher
 from ._servers.uvicorn import Chunks
@@ -88,11 +88,12 @@ class ChannelManager(Generic[T]):
             retry: Milliseconds after which clients reconnect; varied by up to half, both ways.
             send_timeout: Seconds after which a client that reads nothing is dropped.
             slow_after: Seconds for which one publish waits, at most, for clients that would be
-                overrun. Those that read nothing hold up publishers for a tenth of the time at most.
+                overrun. Those that read nothing get a tenth of it, then a five-hundredth of the
+                time.
             slow_policy: `"reset"` sends an overrun client a reset, `"close"` ends its stream.
             drain_spread: Seconds over which clients come back after a shutdown.
-            max_sessions: Streams open at once in this process, `None` for any number; more are
-                answered with 503.
+            max_sessions: Streams of this manager open at once in this process, `None` for any
+                number; more are answered with 503. Those of other managers are not counted.
             write_directly: Write events past uvicorn's `send`, which takes less CPU time. Has an
                 effect only under uvicorn's httptools protocol, where no middleware wraps `send`.
 
@@ -126,6 +127,7 @@ class ChannelManager(Generic[T]):
             stream_settings=StreamSettings(
                 ping_interval=ping_interval,
                 send_timeout=send_timeout,
+                slow_after=slow_after,
                 slow_policy=slow_policy,
                 chunks=Chunks() if write_directly else None,
                 retry=lambda: int(retry * random.uniform(0.5, 1.5)),
@@ -164,7 +166,7 @@ class ChannelManager(Generic[T]):
     ) -> str:
         """Send an event to every stream of a resource, and keep it for those that come back.
 
-        Waits for the store, and where streams that keep up would be overrun.
+        The call waits for the store, and for streams that keep up and would be overrun.
 
         Args:
             resource_id: The resource on whose channel to publish.
@@ -235,7 +237,7 @@ class ChannelManager(Generic[T]):
     def cleanup_if_empty(self, resource_id: str | int | UUID) -> bool:
         """Free what this process keeps of a channel without streams, including its history.
 
-        Happens by itself once a channel has not been used for `history_ttl`.
+        The library does so by itself once a channel has not been used for `history_ttl`.
 
         Returns:
             Whether there was something to free.
@@ -279,7 +281,7 @@ class ChannelManager(Generic[T]):
         return channel
 
     async def start(self) -> None:
-        """Start the broker and accept streams; called by `sse_lifespan` and the router. Counted.
+        """Start the broker and accept streams, as `sse_lifespan` does; starts are counted.
 
         Raises:
             BrokerError: The broker's store cannot be used.
@@ -293,8 +295,7 @@ class ChannelManager(Generic[T]):
     async def drain(self) -> None:
         """End every stream of this process and refuse new ones until the next `start`.
 
-        Clients are told to come back spread over `drain_spread`. Happens by itself on SIGTERM
-        and SIGINT.
+        Clients come back spread over `drain_spread`. SIGTERM and SIGINT have the same effect.
         """
         await self._engine.hub.drain.run()
 
@@ -309,7 +310,7 @@ def _path_parameter(resource_id_type: Any) -> Any:
         return Annotated[resource_id_type, AfterValidator(_checked), Path()]
     return Annotated[
         str,
-        # a path converter such as {id:int} hands over what it converted
+        # a path converter such as {id:int} passes what it converted
         BeforeValidator(str),
         Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
     ]

@@ -36,7 +36,7 @@ class Subscription(Generic[T]):
         self._subscriber: Subscriber | None = None
 
     async def __aenter__(self) -> Subscription[T]:
-        """Follow the channel; what is published from here on is not missed.
+        """Follow the channel; from here on the subscription misses nothing.
 
         Raises:
             DrainingError: The streams of this process are being ended.

@@ -1,4 +1,4 @@
-"""Publish from programs without an application."""
+"""Publishes from programs without an application."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SyncPublisher(Generic[T]):
 
     Made by `ChannelManager.sync_publisher`, it cannot differ from the manager. Where a program
     cannot import that, pass the values that the manager has; a difference is logged with the first
-    publish. Reaches the streams of every process, and may be shared by threads.
+    publish. It reaches the streams of every process, and threads may share it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SyncPublisher(Generic[T]):
             key_prefix: See `ChannelManager`.
             key_suffix: See `ChannelManager`.
             resource_id_type: See `ChannelManager`.
-            namespace: That of the application's `RedisBroker`.
+            namespace: The namespace of the application's `RedisBroker`.
             event_names: See `ChannelManager`.
             history_size: See `ChannelManager`.
             history_bytes: See `ChannelManager`.

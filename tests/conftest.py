@@ -1,4 +1,4 @@
-"""What tests share: real servers, raw streams, streams in the test's own loop, and waiting."""
+"""Tests share real servers, raw streams, streams in the test's own loop, and waiting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,7 +59,7 @@ COMMANDS: dict[str, list[str]] = {
 
 REALLY_RUN = pytest.StashKey[list[str]]()
 
-# what Python tells its audit hooks when a process is started
+# Python's audit hooks get these events when a process starts
 STARTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system"}
 
 
@@ -105,7 +105,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndFold
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    # only the configuration of a worker has one
+    # only a worker's configuration has this attribute
     output: dict[str, object] = getattr(session.config, "workeroutput", {})
     output["really run"] = session.config.stash[REALLY_RUN]
 
@@ -134,7 +134,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def processes() -> None:
-    """Asked for by every fixture that starts a process; marks the tests that use it."""
+    """Every fixture that starts a process requests this one, which marks the tests that use it."""
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -173,7 +173,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
+        """The output so far."""
         return self.log_path.read_text(errors="replace")
 
     def terminate(self, number: int = signal.SIGTERM) -> float:
@@ -201,9 +201,11 @@ def _servers(logs: Path, config: pytest.Config) -> Iterator[ServeFunction]:
         *,
         port: int | None = None,
         env: dict[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> Server:
         port = port or free_port()
         executable, *arguments = (part.format(app=app, port=port) for part in COMMANDS[server])
+        arguments += options
         log_path = logs / f"server-{len(servers)}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -243,7 +245,7 @@ def ways(request: pytest.FixtureRequest) -> dict[str, str]:
 def serve_shared(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, processes: None
 ) -> Iterator[ServeFunction]:
-    """Like `serve`, but the same server for all tests that ask for the same; not to be stopped."""
+    """Like `serve`, but tests with the same arguments share a server, which none may stop."""
     starting = _servers(tmp_path_factory.mktemp("servers"), request.config)
     start = next(starting)
     started: dict[tuple[str, ...], Server] = {}
@@ -393,7 +395,7 @@ class AsgiStream(Received):
     """A request to an application in the test's own loop; `hold` makes its `send` wait.
 
     Args:
-        transport: Seen by the library as the server's, where given.
+        transport: The library takes it for the server's.
     """
 
     def __init__(self, *, transport: Any = None) -> None:
@@ -420,7 +422,7 @@ class AsgiStream(Received):
 
     @property
     def answer(self) -> Any:
-        """The body of an answer that is no stream."""
+        """The JSON body of an answer that is no stream."""
         return json.loads(self.body)
 
     @property
@@ -472,7 +474,7 @@ class AsgiStream(Received):
         return self.body
 
     async def until_end(self, timeout: float = 5) -> bytes:
-        """Wait until the application is through with the request."""
+        """Wait until the application has finished the request."""
         assert self.task is not None
         async with asyncio.timeout(timeout):
             await self.task
@@ -548,12 +550,12 @@ class Notes:
 
     @property
     def engine(self) -> Engine[Note]:
-        """What the manager is made of."""
+        """The manager's parts."""
         return engine_of(self.manager)
 
     @property
     def feed(self) -> Feed:
-        """What is followed of the channel of note 1."""
+        """The feed of the channel of note 1."""
         feed = self.engine.hub.feed("note:1:events")
         assert feed is not None
         return feed
@@ -670,17 +672,31 @@ def async_runner(request: pytest.FixtureRequest) -> tuple[list[str], dict[str, s
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory, processes: None) -> Iterator[str]:
-    """A `redis-server` of our own, empty at the start of the run."""
-    executable = shutil.which("redis-server")
+def redis_server(processes: None) -> str:
+    """The program that serves Redis; `REDIS_SERVER` names another one."""
+    name = os.environ.get("REDIS_SERVER", "redis-server")
+    executable = shutil.which(name)
     if executable is None:
-        message = "redis-server is needed: apt-get install redis-server"
+        message = f"{name} is needed: apt-get install redis-server, or set REDIS_SERVER"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    return executable
+
+
+@pytest.fixture(scope="session")
+def redis_version(redis_server: str) -> tuple[int, ...]:
+    """The version of that program; Valkey counts on from Redis 7.2."""
+    said = subprocess.run([redis_server, "--version"], check=True, capture_output=True, text=True)
+    return tuple(map(int, said.stdout.split("v=")[1].split()[0].split(".")))
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory, redis_server: str) -> Iterator[str]:
+    """A Redis of our own, empty at the start of the run."""
     port = free_port()
     process = subprocess.Popen(
-        [executable, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
+        [redis_server, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
         cwd=tmp_path_factory.mktemp("redis"),
         stdout=subprocess.DEVNULL,
     )

@@ -46,7 +46,7 @@ class Client:
     def __init__(self) -> None:
         self.known = 0
         self.last_event_id: str | None = None
-        # that of the id
+        # the number of the last id
         self.epoch = 0
         self.begin(AsgiStream(), epoch=0)
 
@@ -57,7 +57,7 @@ class Client:
         self.resumed = False
         self._is_opening = True
         self._awaits_state = False
-        # where it stood before the first frame of the stream, and after each
+        # the number before the first frame of the stream, and after each frame
         self._past = [(self.known, self.last_event_id, self.epoch)]
 
     @property
@@ -121,7 +121,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.now = self.used_at = 1000.0
         self.stored_at: list[float] = []
-        # the epoch that the channel may be in, and the last that is known to have followed another
+        # the channel's possible epoch, and the last epoch that certainly followed another
         self.epoch = self.began_anew = 0
         self.clients = [Client() for _ in range(CLIENTS)]
         self.manager: ChannelManager[Any] = ChannelManager(
@@ -230,7 +230,7 @@ class AnyOrder(RuleBasedStateMachine):
     def everyone_who_reads_knows_everything(self) -> None:
         async def settle() -> None:
             async with asyncio.timeout(5):
-                # polling: reading it is what makes a client know
+                # a client learns of events by reading only, hence the polling
                 while not all(map(self._is_up_to_date, self.clients)):  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
 
@@ -253,7 +253,7 @@ class AnyOrder(RuleBasedStateMachine):
         return client.is_held or not client.is_live or client.known == len(self.stored_at)
 
     def _use(self) -> None:
-        """Reckon with the end of a channel that was not used for as long as it is kept."""
+        """Allow for the end of a channel that nobody used for its `history_ttl`."""
         is_followed = any(client.is_live for client in self.clients)
         if not is_followed and self.used_at + TTL <= self.now:
             self.epoch += 1
@@ -263,7 +263,7 @@ class AnyOrder(RuleBasedStateMachine):
         async def open_() -> None:
             stream.task = asyncio.ensure_future(self.app(scope, stream.receive, stream.send))
             await stream.until(lambda: stream.body)
-            # publishing hardly waits for a stream that is only being opened
+            # publishing hardly waits for a stream that is still opening
             while any(stream.is_guest for stream in engine_of(self.manager).hub.streams):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 

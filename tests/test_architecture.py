@@ -1,4 +1,4 @@
-"""The folders show what may use what, and nothing is used against that order."""
+"""The folders say what may import what, and no module breaks that order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULES = {
     ): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# what each may import besides itself and those further down; `""` are the modules at the root
+# each folder may import itself and these; `""` are the modules at the root
 FLOORS = ("testing", "client", "_http", "", "_live", "_servers", "brokers", "_core")
 BASEMENT = {f"{NAME}._errors", f"{NAME}._checks"}
 PURE_LIBRARIES = {"pydantic", "pydantic_core", "typing_extensions"}
@@ -27,7 +27,7 @@ IO = {"asyncio", "socket", "ssl", "threading", "selectors", "subprocess", "signa
 
 
 def imported_by(name: str) -> set[str]:
-    """Everything that a module imports, be it for its types alone, by its full name."""
+    """Everything that a module imports, even for types alone, by its full name."""
     found: set[str] = set()
     package = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
@@ -86,7 +86,7 @@ def test_core_is_pure(name):
     "name",
     sorted(name for name in MODULES if floor_of(name) in {"_live", "_servers", "brokers", "_core"}),
 )
-def test_frameworks_are_known_to_the_http_side_alone(name):
+def test_only_the_http_side_imports_frameworks(name):
     others = {other.partition(".")[0] for other in imported_by(name)}
 
     assert not others & {"fastapi", "sse_starlette"}

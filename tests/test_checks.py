@@ -1,9 +1,9 @@
-"""What each check lets through, and what it says of everything else."""
+"""Each check accepts what is right, and says what is wrong."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from fastapi import Depends
@@ -13,14 +13,13 @@ from fastapi_sse_channels._checks import (
     check_callable,
     check_choice,
     check_finite,
-    check_hook,
     check_positive,
     check_text,
     check_unshared,
     check_whole,
 )
 
-# what os.environ.get returns, a unit that was written too, and a number that nothing equals
+# os.environ.get may return None, a unit makes a number a string, and nothing equals NaN
 NEVER_NUMBERS = (None, "15s", math.nan)
 
 
@@ -41,7 +40,7 @@ def test_number_check_names_the_value_and_what_it_must_be(check, fit, unfit, sai
         assert str(refused.value) == f"seconds={value!r} must be {said}"
 
 
-def test_text_check_names_the_value_and_what_it_must_be():
+def test_string_check_names_the_value_and_what_it_must_be():
     check_text(key="a", other=" ")
 
     for value in ("", 1, None, b"a"):
@@ -72,21 +71,3 @@ def test_callable_check_says_what_to_pass(value):
 
     with pytest.raises(ConfigurationError, match=r"channel=.* cannot be called; pass a function"):
         check_callable("channel", value)
-
-
-@pytest.mark.parametrize("hook", [[].append, print, lambda session, more=1: (session, more)])
-def test_hook_check_allows_whatever_takes_a_session(hook):
-    check_hook("on_connect", hook)
-
-
-def test_hook_check_says_how_hooks_are_called():
-    async def with_a_dependency(session, note_id):
-        pass
-
-    async def yielding(session):
-        yield
-
-    hooks: tuple[Any, ...] = (with_a_dependency, lambda: None, yielding)
-    for hook in hooks:
-        with pytest.raises(ConfigurationError, match="on_connect is called with the session"):
-            check_hook("on_connect", hook)

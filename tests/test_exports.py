@@ -1,4 +1,4 @@
-"""What the package offers, and what importing it costs."""
+"""The package exports public names, and an import loads no extra."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def test_every_public_object_names_itself_without_failing():
         assert name in repr(getattr(fastapi_sse_channels, name))
 
 
-def test_users_see_what_is_meant_for_them_alone():
+def test_public_objects_show_public_names_alone():
     shown = {
         shown_to_users: {name for name in dir(shown_to_users) if not name.startswith("_")}
         for shown_to_users in (ChannelManager, Channel, Publisher, Session, Subscription)
     }
 
-    # attributes that instances have besides
+    # instances have these attributes besides
     assert shown[Session] == {"channel", "close", "id", "last_event_id", "resumed"}
     assert shown[Subscription] == {"last_event_id"}
     assert shown[Publisher] == {"publish", "publish_sync"}
@@ -114,7 +114,7 @@ def test_users_see_what_is_meant_for_them_alone():
     }
 
 
-def test_instances_show_no_more_than_their_class():
+def test_instances_show_what_their_class_shows():
     manager = ChannelManager(Note, key_prefix="exports")
     channel = manager.channel("1")
 

@@ -1,4 +1,4 @@
-"""What users hold: publishing from anywhere, counting, limits, and binding to event loops."""
+"""A manager publishes from anywhere, counts, limits, and binds to event loops."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class TestConfiguration:
 
     # None is what os.environ.get("REDIS_URL") returns where it is not set
     @pytest.mark.parametrize("broker", ["kafka://", None, MemoryBroker])
-    def test_unknown_broker_is_told_what_is_known(self, make_notes, broker):
+    def test_unknown_broker_names_the_known_ones(self, make_notes, broker):
         with pytest.raises(ConfigurationError, match="is not known; use 'memory://', 'redis://"):
             make_notes(broker=broker)
 
@@ -189,7 +189,7 @@ class TestPublish:
 
         await stream.until(b'"text":"a"')
 
-    async def test_channels_hear_nothing_of_each_other(self, make_notes, connect):
+    async def test_channels_do_not_receive_each_others_events(self, make_notes, connect):
         notes = make_notes()
         ids = ["1", "2", ":", "*", "1:events", "%2A", "e\u0301", "\xe9"]
         streams = {name: await connect(notes.app, f"/notes/{_quoted(name)}/events") for name in ids}
@@ -213,7 +213,7 @@ class TestPublish:
         assert notes.texts(stream) == ["a", "a"]
         assert len({*ids, other, elsewhere}) == 3
 
-    # a header that was not sent would make all events of five minutes one
+    # with an empty key, from a missing header, all events of five minutes would be one
     async def test_empty_idempotency_key_is_refused_before_the_event_is_stored(self, make_notes):
         notes = make_notes()
 
@@ -223,7 +223,7 @@ class TestPublish:
         [event_id] = await notes.publish("a")
         assert event_id.split(".")[1] == "1"
 
-    async def test_event_is_validated_and_encoded_once_whatever_listens(self, connect):
+    async def test_event_is_validated_and_encoded_once(self, connect):
         seen: list[str] = []
 
         class Seen(BaseModel):
@@ -264,7 +264,7 @@ class TestPublish:
 
 
 class TestChannelFor:
-    """The provider of a channel, in handlers of the user's own."""
+    """The channel provider works in a user's own handlers."""
 
     @pytest.fixture
     def app(self, make_notes):
@@ -278,7 +278,7 @@ class TestChannelFor:
 
         return notes.app
 
-    async def test_channel_is_that_of_the_path_parameter(self, app, connect):
+    async def test_path_parameter_names_the_channel(self, app, connect):
         stream = await connect(app, "/notes/a%3Ab/events")
 
         answer = await connect(app, "/notes/a%3Ab", method="POST")
@@ -415,7 +415,7 @@ class TestLoops:
 
         assert asyncio.run(use()) == "b"
 
-    def test_loop_that_was_closed_with_streams_open_harms_nothing_later(self, make_notes):
+    def test_loop_closed_with_open_streams_harms_nothing_later(self, make_notes):
         notes = make_notes()
         left_open = []
 
@@ -430,7 +430,7 @@ class TestLoops:
 
         assert second.split(".")[:2] == [event_id.split(".")[0], "2"]
 
-    def test_loop_that_was_closed_without_a_stop_leaves_no_start_to_be_undone(self, make_notes):
+    def test_loop_closed_without_a_stop_leaves_no_start_behind(self, make_notes):
         notes = make_notes()
         asyncio.run(notes.manager.start())
 
@@ -531,7 +531,7 @@ class TestCounting:
 
         assert await listing > 0
 
-    async def test_nothing_is_counted_before_anything_ran(self, make_notes):
+    async def test_counts_are_zero_before_the_start(self, make_notes):
         notes = make_notes()
 
         assert notes.manager.session_count("1") == 0
@@ -585,7 +585,7 @@ class TestCounting:
 
 
 class TestLimits:
-    async def test_stream_too_many_is_answered_503(self, make_notes, connect, caplog):
+    async def test_stream_beyond_the_limit_gets_503(self, make_notes, connect, caplog):
         notes = make_notes(max_sessions=2)
         first, _second = [await connect(notes.app, URL) for _ in range(2)]
 
@@ -599,9 +599,22 @@ class TestLimits:
         assert admitted.status == 200
         [warning] = [record for record in caplog.records if record.levelname != "DEBUG"]
         assert warning.levelname == "WARNING"
-        assert "'note:1:events' refused: max_sessions=2 streams are open" in warning.getMessage()
+        assert (
+            "'note:1:events' refused: max_sessions=2 streams of this manager are"
+            in warning.getMessage()
+        )
 
-    async def test_limit_holds_for_streams_that_ask_at_once(self, make_notes, connect):
+    async def test_each_manager_counts_its_own_streams(self, make_notes, connect):
+        broker = MemoryBroker()
+        full, other = (
+            make_notes(max_sessions=1, key_prefix=prefix, broker=broker) for prefix in ("a", "b")
+        )
+
+        statuses = [(await connect(notes.app, URL)).status for notes in (full, full, other)]
+
+        assert statuses == [200, 503, 200]
+
+    async def test_limit_holds_for_simultaneous_streams(self, make_notes, connect):
         notes = make_notes(max_sessions=3)
         streams = [await connect(notes.app, URL, wait=False) for _ in range(10)]
         for stream in streams:
@@ -616,9 +629,7 @@ class TestLimits:
 
 
 class TestStoreThatIsAway:
-    async def test_stream_is_answered_503_and_only_the_log_says_why(
-        self, make_notes, connect, caplog
-    ):
+    async def test_stream_gets_503_and_only_the_log_says_why(self, make_notes, connect, caplog):
         class Away(MemoryBroker):
             async def subscribe(self, *_args, **_kwargs):
                 raise BrokerError("Redis at 10.1.2.3:6379 lacks rights")
@@ -680,7 +691,7 @@ class TestPositionThatIsUnknownHere:
 
 
 class TestFollowing:
-    """What several streams of a channel wait for together."""
+    """Several streams of a channel share one wait for the broker."""
 
     @pytest.fixture
     def gate(self):
@@ -711,7 +722,7 @@ class TestFollowing:
         await staying.until(b"stream-open")
         assert notes.manager.session_count("1") == 1
 
-    async def test_channel_that_nobody_waits_for_any_more_is_not_followed(
+    async def test_abandoned_channel_is_not_followed(
         self, make_notes, connect, broker, gate, eventually
     ):
         notes = make_notes(broker=broker)
@@ -739,7 +750,7 @@ class TestDrain:
             assert 500 <= int(stream.frames[-1]["retry"]) <= 1500
         assert (refused.status, refused.headers["retry-after"]) == (503, "2")
         assert refused.answer == {"detail": "this server is ending its streams; connect again"}
-        # a deploy is no trouble
+        # a deploy logs no warning
         assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
 
     async def test_drain_does_not_wait_for_a_client_that_reads_nothing(
@@ -756,7 +767,7 @@ class TestDrain:
 
         assert notes.manager.session_count("1") == 0
 
-    async def test_drain_waits_for_streams_although_there_were_none_before(
+    async def test_drain_waits_for_streams_after_a_client_left(
         self, make_notes, connect, eventually
     ):
         notes = make_notes()
@@ -806,7 +817,7 @@ class TestDrain:
 
         assert stream.status == 503
 
-    async def test_draining_twice_at_once_is_draining_once(self, make_notes, connect):
+    async def test_simultaneous_drains_are_one(self, make_notes, connect):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         await asyncio.gather(notes.manager.drain(), notes.manager.drain())

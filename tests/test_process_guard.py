@@ -1,4 +1,4 @@
-"""What keeps `make unit` free of processes."""
+"""The guard keeps `make unit` free of processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_unmarked_test_cannot_start_a_process():
         subprocess.run([sys.executable, "--version"], check=True)
 
 
-async def test_unmarked_test_cannot_start_one_from_an_event_loop_either():
+async def test_unmarked_test_cannot_start_a_process_from_an_event_loop():
     with pytest.raises(AssertionError, match=MESSAGE):
         await asyncio.create_subprocess_exec(sys.executable, "--version")
 

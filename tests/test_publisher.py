@@ -1,4 +1,4 @@
-"""Publishing from threads, up to the last turn of the event loop and beyond."""
+"""Threads publish up to the last turn of the event loop and beyond."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def manager(make_notes):
 
 
 def provided(manager):
-    """A publisher, as a handler is given one, and its loop, which has not ended yet."""
+    """A publisher, as FastAPI passes it to a handler, and its running loop."""
     loop: Any = asyncio.new_event_loop()
     return loop.run_until_complete(manager.publisher()), loop
 
 
 def in_thread(publish):
-    """Publish in another thread; return what came of it."""
+    """Publish in another thread; return the id or the error."""
     results = []
 
     def run():
@@ -44,7 +44,7 @@ def in_thread(publish):
     return result
 
 
-def test_thread_gets_the_id_of_what_it_published(manager):
+def test_thread_gets_the_id_of_its_event(manager):
     async def main():
         async with sse_lifespan(manager):
             publisher = await manager.publisher()
@@ -53,7 +53,7 @@ def test_thread_gets_the_id_of_what_it_published(manager):
     assert asyncio.run(main()).split(".")[1] == "1"
 
 
-def test_event_handed_to_a_loop_that_ends_before_it_is_stored_is_not_waited_for(manager):
+def test_publish_fails_when_its_loop_ends_first(manager):
     publisher, loop = provided(manager)
     result = in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))
     deadline = time.monotonic() + 5
@@ -65,7 +65,7 @@ def test_event_handed_to_a_loop_that_ends_before_it_is_stored_is_not_waited_for(
     assert "ended before the event was known to be stored" in str(result())
 
 
-def test_event_handed_to_a_loop_that_has_ended_is_refused(manager):
+def test_publish_to_an_ended_loop_is_refused(manager):
     publisher, loop = provided(manager)
     loop.close()
 
@@ -83,7 +83,7 @@ def ending(manager):
         await manager.start()
         is_running.set()
         deadline = time.monotonic() + 5
-        # nothing else runs on this loop while it looks, and nothing after it returned
+        # nothing else runs on this loop during the check, or after it
         while not loop._ready and time.monotonic() < deadline:  # noqa: SLF001
             time.sleep(0.001)  # noqa: ASYNC251
 
@@ -99,7 +99,7 @@ def ending(manager):
 
 
 @pytest.mark.usefixtures("ending")
-def test_event_handed_from_loop_to_loop_in_its_last_turn_is_not_waited_for(manager):
+def test_publish_from_another_loop_fails_when_its_loop_ends_first(manager):
     async def publish():
         async with asyncio.timeout(5):
             await manager.publish("1", {"type": "note"})
@@ -108,7 +108,7 @@ def test_event_handed_from_loop_to_loop_in_its_last_turn_is_not_waited_for(manag
         asyncio.run(publish())
 
 
-def test_publish_that_is_cancelled_with_its_loop_says_so(manager):
+def test_publish_cancelled_with_its_loop_says_so(manager):
     publisher, loop = provided(manager)
     result = in_thread(lambda: publisher.publish_sync("1", {"type": "note"}))
 

@@ -1,4 +1,4 @@
-"""A channel's stream inside Python."""
+"""A subscription streams a channel inside Python."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_subscription_goes_on_after_the_last_event_id(make_notes):
         assert await texts(events, 2) == ["b", "c"]
 
 
-async def test_event_and_stream_ids_are_the_same_currency(make_notes, connect):
+async def test_event_ids_of_subscriptions_and_streams_are_interchangeable(make_notes, connect):
     notes = make_notes()
     ids = await notes.publish("a", "b")
     async with notes.manager.subscribe("1", last_event_id=ids[0]) as events:
@@ -123,10 +123,8 @@ async def test_burst_overruns_no_subscription_that_keeps_up(make_notes):
         assert await reading == list(map(str, range(100)))
 
 
-async def test_subscription_that_took_an_event_before_it_was_told_of_it_is_not_behind(
-    make_notes, eventually
-):
-    """Or a later burst would not wait for it."""
+async def test_subscription_that_takes_an_event_early_is_not_behind(make_notes, eventually):
+    """Publishers would not wait for a subscription that seems behind."""
     notes = make_notes()
     async with notes.manager.subscribe("1") as events:
         await notes.publish("a")
@@ -149,7 +147,7 @@ async def test_subscription_that_was_reset_is_not_behind(make_notes, eventually)
         assert reader.stuck_since is None
 
 
-async def test_id_of_a_stream_that_awaits_its_initial_event_leaves_no_hole(make_notes):
+async def test_id_marked_for_an_initial_event_leaves_no_hole(make_notes):
     notes = make_notes()
     ids = await notes.publish("a", "b", "c")
     async with notes.manager.subscribe("1", last_event_id=ids[0] + "~") as events:
@@ -212,7 +210,7 @@ async def test_event_of_another_version_is_skipped_after_its_error(make_notes):
         assert await texts(events, 1) == ["after"]
 
 
-async def test_subscription_left_after_a_restart_does_not_end_what_runs_now(make_notes):
+async def test_old_subscription_does_not_end_the_restarted_manager(make_notes):
     notes = make_notes()
     await notes.manager.start()
     old = notes.manager.subscribe("1")

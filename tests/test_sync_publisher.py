@@ -1,4 +1,4 @@
-"""Publishing without an application, and declarations that disagree."""
+"""A program publishes without an application, and a differing declaration is logged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_broker_without_one_server_has_no_sync_publisher(broker):
         manager.sync_publisher()
 
 
-def test_summary_says_what_publishers_have_to_agree_on():
+def test_declaration_says_what_publishers_must_agree_on():
     from fastapi_sse_channels._manager import engine_of  # noqa: PLC0415
 
     manager = ChannelManager(Note, key_prefix="note", history_size=7, max_event_bytes=9)

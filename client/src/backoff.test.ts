@@ -10,9 +10,14 @@ describe("backoff", () => {
     expect(delays).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
   });
 
-  it("is spread over the upper half", () => {
+  it("is exactly what the server asked for, at first", () => {
+    expect([backoff(1000, 0, least), backoff(1000, 0, most)]).toEqual([1000, 1000]);
+  });
+
+  it("is spread over the upper half of what has grown, and never less than was asked for", () => {
     expect(backoff(1000, 1, least)).toBe(1000);
-    expect(backoff(1000, 1, () => 0.5)).toBe(1500);
+    expect(backoff(1000, 2, () => 0.5)).toBe(3000);
+    expect(backoff(40_000, 2, least)).toBe(40_000);
   });
 
   it("grants a server that asks for more than 30 s", () => {
@@ -20,7 +25,7 @@ describe("backoff", () => {
   });
 
   it("refuses to be a busy loop", () => {
-    expect(backoff(0, 0, least)).toBe(50);
+    expect(backoff(0, 0, least)).toBe(100);
   });
 
   it("never overflows a timer", () => {

@@ -9,13 +9,14 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * The wait before an attempt, in milliseconds: `retry` doubled for each failure since the stream
- * was last alive, at most 30 s (or `retry`, where the server asks for more), spread over its
- * upper half so that clients do not come back together.
+ * was last alive, at most 30 s (or `retry`, where the server asks for more). What has grown is
+ * spread over its upper half, so that clients do not come back together; the first wait is exactly
+ * `retry`, for the server spreads that one itself, and may ask for no less.
  */
 export function backoff(retry: number, failures: number, random: () => number): number {
   const base = Math.min(Math.max(retry, MIN_RETRY), LONGEST_TIMER);
   const delay = Math.min(Math.max(MAX_DELAY, base), base * 2 ** failures);
-  return delay * (0.5 + random() / 2);
+  return Math.max(base, delay * (0.5 + random() / 2));
 }
 
 /**

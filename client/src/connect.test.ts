@@ -219,7 +219,7 @@ describe("resetting", () => {
     const clock = createClock();
     const { events, resets, statuses } = record(server.origin, { clock });
     await until(() => expect(statuses).toHaveLength(1));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(events).toEqual([1]));
     expect(resets).toEqual([]);
   });
@@ -257,7 +257,7 @@ describe("waiting", () => {
     headers.mockRejectedValueOnce(new Error("no token yet")).mockResolvedValue({ "X-Token": "t" });
     const { statuses, connection } = record(server.origin, { clock, headers });
     await until(() => expect(statuses).toMatchObject([{ state: "waiting", reason: "network" }]));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(connection.status.state).toBe("open"));
     expect(server.last.headers["x-token"]).toBe("t");
   });
@@ -287,7 +287,7 @@ describe("a silent socket", () => {
     expect(statuses.at(-1)).toMatchObject({ state: "waiting", reason: "stall" });
     expect(errors).toMatchObject([{ type: "stall" }]);
     await until(() => expect(server.open).toBe(0));
-    clock.advance(2000);
+    clock.advance(3000);
     await until(() => expect(events).toEqual([1, 2]));
     expect(server.last.headers["last-event-id"]).toBe("c1");
   });
@@ -472,6 +472,14 @@ describe("a redirect", () => {
     ]);
   });
 
+  it.each([headers, {}])("is refused in a browser where it has no target", async (headers) => {
+    const server = await serve(status(301));
+    const { connection, errors } = record(server.origin, { headers, fetch: inBrowser });
+    await until(() => expect(errors).toMatchObject([{ type: "http", httpStatus: 301 }]));
+    expect(connection.status).toEqual({ state: "closed", reason: "refused" });
+    expect(server.visits).toHaveLength(2);
+  });
+
   it("is not followed by a browser that is shown it only for what it hides", async () => {
     const server = await serve(redirect("/elsewhere"), status(401));
     const { errors } = record(server.origin, { headers, fetch: inBrowser, clock: createClock() });
@@ -504,6 +512,34 @@ it("shows no secrets of its URL in errors", async () => {
     expect.stringMatching(`^${server.origin}/a failed: TypeError: .*`),
   ]);
   expect(user.errors[0]!.message).not.toMatch(/user|secret/);
+});
+
+describe("a fetch that gives no readable body", () => {
+  const named = expect.stringContaining("such as expo/fetch");
+
+  it("is named once, and not tried again", async () => {
+    const server = await serve(stream(open()));
+    const bodiless: typeof fetch = async (...request) => {
+      const { status, headers } = await fetch(...request);
+      return { status, headers } as Response;
+    };
+    const clock = createClock();
+    const { connection, errors } = record(server.origin, { fetch: bodiless, clock });
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status).toEqual({ state: "closed", reason: "unsupported" });
+    await expect(connection[Symbol.asyncIterator]().next()).rejects.toBe(errors[0]);
+    clock.advance(100_000);
+    expect(server.visits).toHaveLength(1);
+  });
+
+  it("is not asked where it is the platform's own, which may never answer", async () => {
+    const server = await serve(stream(open()));
+    vi.stubGlobal("Response", class {});
+    const { connection, errors } = record(server.origin);
+    await until(() => expect(errors).toMatchObject([{ type: "unsupported", message: named }]));
+    expect(connection.status.state).toBe("closed");
+    expect(server.visits).toEqual([]);
+  });
 });
 
 describe("reconnecting by hand", () => {
@@ -593,6 +629,38 @@ describe("for await", () => {
     const { connection } = record(server.origin);
     await until(() => expect(connection.status.state).toBe("closed"));
     await expect(connection[Symbol.asyncIterator]().next()).rejects.toBeInstanceOf(StreamError);
+  });
+
+  it("throws a reset in its place, and goes on after it when iterated again", async () => {
+    const server = await serve(
+      stream(open(), event("c1", 1), reset("c5", "slow"), event("c5", 5), reset("c9", "trimmed")),
+    );
+    const { connection, resets } = record(server.origin);
+    const iterator = connection[Symbol.asyncIterator]();
+    await until(() => expect(resets).toHaveLength(2));
+    const seen: unknown[] = [];
+    const read = async () => {
+      for await (const event of { [Symbol.asyncIterator]: () => iterator }) seen.push(event);
+    };
+    await expect(read()).rejects.toMatchObject({ type: "reset", reason: "slow" });
+    const again = async () => {
+      for await (const event of connection) seen.push(event);
+    };
+    await expect(again()).rejects.toMatchObject({ type: "reset", reason: "trimmed" });
+    server.last.response.write(event("c10", 10) + close("ended", false));
+    await until(() => expect(connection.status.state).toBe("closed"));
+    await again();
+    expect(seen).toEqual([1, 5, 10]);
+  });
+
+  it.each([
+    ["json", "data: {\n\n"],
+    ["reset", `data: "${"x".repeat(9000)}"\n\n`],
+  ])("throws what is in the place of an event: %s", async (type, data) => {
+    const server = await serve(stream(open() + data + event("c2", 2)));
+    const iterator = record(server.origin, { maxEventBytes: 2000 }).connection[Symbol.asyncIterator]();
+    await expect(iterator.next()).rejects.toMatchObject({ type });
+    await expect(iterator.next()).resolves.toMatchObject({ value: 2 });
   });
 
   it("throws rather than leave events out when the loop is far too slow", async () => {

@@ -1,6 +1,7 @@
 import { StreamError, type StreamErrorType } from "./errors.js";
 import { MAX_EVENT_BYTES } from "./parser.js";
 import { createQueue, type Queue } from "./queue.js";
+import { checkReadable } from "./request.js";
 import { joinStream, type Lease, type Share } from "./sharing.js";
 import type {
   AnyEvent,
@@ -30,6 +31,7 @@ export function connect<TEvent = AnyEvent>(
   const share = shareOf(options);
   const { onEvent, onStatus, onReset, onError, signal } = options;
   const queues = new Set<Queue<TEvent>>();
+  const interrupted = new Set<Queue<TEvent>>();
   let told: Status | undefined;
   let failure: StreamError | undefined;
   let closed = false;
@@ -38,7 +40,7 @@ export function connect<TEvent = AnyEvent>(
     event(event, meta) {
       if (closed) return;
       safely(() => onEvent?.(event as TEvent, meta));
-      for (const queue of queues) queue.push(event as TEvent);
+      push(event as TEvent);
     },
     status(status) {
       if (closed && (status.state !== "closed" || told?.state === "closed")) return;
@@ -54,13 +56,20 @@ export function connect<TEvent = AnyEvent>(
       safely(() => onStatus?.(status));
     },
     reset(reason) {
-      if (!closed) safely(() => onReset?.(reason));
+      if (closed) return;
+      safely(() => onReset?.(reason));
+      const message = `events may be missing (${reason}): load their subject again, and iterate on`;
+      push(new StreamError("reset", message, { reason }));
     },
     error(error) {
       failure = error;
-      if (!closed) safely(() => onError?.(error));
+      if (closed) return;
+      safely(() => onError?.(error));
+      if (error.type === "json") push(error);
     },
   };
+
+  const push = (item: TEvent | StreamError) => queues.forEach((queue) => queue.push(item));
 
   const failureOf = (reason: string) => {
     const type = FAILURES.get(reason);
@@ -90,7 +99,8 @@ export function connect<TEvent = AnyEvent>(
     // who joins a stream that is under way is told where it stands
     queueMicrotask(() => {
       const { status } = lease!.stream;
-      if (!closed && !told && status.state !== "connecting") listener.status(status);
+      const isNew = status.state === "connecting" && !status.again;
+      if (!closed && !told && !isNew) listener.status(status);
     });
   }
 
@@ -106,7 +116,9 @@ export function connect<TEvent = AnyEvent>(
     },
     close,
     [Symbol.asyncIterator]() {
-      const queue = createQueue<TEvent>(close);
+      // goes on where a loop was left by an error in the place of an event
+      for (const queue of interrupted) return queue;
+      const queue = createQueue<TEvent>(close, interrupted);
       const { status } = this;
       if (status.state === "closed") queue.end(failureOf(status.reason));
       else queues.add(queue);
@@ -122,6 +134,7 @@ const FAILURES = new Map<string, StreamErrorType>([
   ["unauthorized", "http"],
   ["refused", "http"],
   ["content-type", "content-type"],
+  ["unsupported", "unsupported"],
 ]);
 
 const systemClock: Clock = {
@@ -131,7 +144,11 @@ const systemClock: Clock = {
 };
 
 // looked up at each call, so that a polyfill or a wrapper installed later counts
-const systemFetch: typeof fetch = (input, init) => fetch(input, init);
+const systemFetch: typeof fetch = (input, init) => {
+  // before the request: what cannot read a body as it arrives may wait for its end, for ever
+  checkReadable(new Response(""));
+  return fetch(input, init);
+};
 
 function resolve(url: string | URL, options: RequestOptions & SharingOptions): StreamConfig {
   return {

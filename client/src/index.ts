@@ -13,6 +13,7 @@ export type {
   Connection,
   ConnectOptions,
   EventMeta,
+  HeadersRequest,
   RequestOptions,
   ResetReason,
   Sharing,

@@ -1,10 +1,32 @@
-import {
-  hashKey,
-  matchQuery,
-  type Query,
-  type QueryClient,
-  type QueryKey,
-} from "@tanstack/react-query";
+/** A key of a query, as TanStack Query has them. */
+export type QueryKey = readonly unknown[];
+
+/** What is used of a query. */
+interface Query {
+  readonly queryKey: QueryKey;
+  readonly state: {
+    readonly data?: unknown;
+    readonly dataUpdatedAt: number;
+    readonly fetchStatus: string;
+  };
+  fetch(): Promise<unknown>;
+}
+
+type Predicate = (query: Query) => boolean;
+
+/** What is used of a `QueryClient`: any of TanStack Query 5 has it, whatever its framework. */
+export interface QueryClient {
+  getQueryData(queryKey: QueryKey): unknown;
+  setQueryData(queryKey: QueryKey, data: unknown): unknown;
+  getQueryState(queryKey: QueryKey): { readonly fetchStatus: string } | undefined;
+  getQueryCache(): {
+    findAll(filters: { queryKey: QueryKey; predicate?: Predicate }): readonly Query[];
+  };
+  cancelQueries(filters: { predicate: Predicate }): Promise<void>;
+  invalidateQueries(
+    filters: { predicate: Predicate } | { queryKey: QueryKey; exact: true },
+  ): Promise<void>;
+}
 
 /** Collects query keys and invalidates them together. */
 export interface Rounds {
@@ -31,7 +53,7 @@ export function createRounds(client: QueryClient, throttle: () => number): Round
 
   return {
     add(key) {
-      keys.set(hashKey(key), key);
+      keys.set(JSON.stringify(key), key);
       if (pending) return;
       pending = true;
       const delay = last + throttle() - Date.now();
@@ -51,11 +73,13 @@ export function createRounds(client: QueryClient, throttle: () => number): Round
  * one); it is followed by another.
  */
 export async function refresh(client: QueryClient, keys: readonly QueryKey[]): Promise<void> {
-  const matches = (query: Query) => keys.some((queryKey) => matchQuery({ queryKey }, query));
-  const matching = client.getQueryCache().findAll({ predicate: matches });
-  const loading = new Set(matching.filter(isLoading));
-  const predicate = (query: Query) => matches(query) && !loading.has(query);
-  for (const query of loading) followUp(client, query);
+  const cache = client.getQueryCache();
+  const stale = new Set(keys.flatMap((queryKey) => cache.findAll({ queryKey })));
+  for (const query of [...stale].filter(isLoading)) {
+    stale.delete(query);
+    followUp(client, query);
+  }
+  const predicate = (query: Query) => stale.has(query);
   await client.cancelQueries({ predicate });
   await client.invalidateQueries({ predicate });
 }
@@ -66,11 +90,11 @@ export function olderThan(
   keys: readonly QueryKey[],
   moment: number,
 ): readonly QueryKey[] {
-  const isOlder = ({ state }: Query) =>
+  const predicate = ({ state }: Query) =>
     state.data !== undefined && state.dataUpdatedAt < moment && state.fetchStatus !== "fetching";
-  const predicate = (query: Query) =>
-    isOlder(query) && keys.some((queryKey) => matchQuery({ queryKey }, query));
-  return client.getQueryCache().findAll({ predicate }).map(({ queryKey }) => queryKey);
+  const cache = client.getQueryCache();
+  const older = keys.flatMap((queryKey) => cache.findAll({ queryKey, predicate }));
+  return older.map(({ queryKey }) => queryKey);
 }
 
 function isLoading({ state }: Query): boolean {

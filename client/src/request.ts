@@ -1,3 +1,4 @@
+import { StreamError } from "./errors.js";
 import type { StreamConfig } from "./types.js";
 
 const MAX_REDIRECTS = 5;
@@ -11,8 +12,9 @@ export async function requestStream(
   { url, headers: source, credentials, lastEventIdVia, fetch }: StreamConfig,
   lastEventId: string,
   signal: AbortSignal,
+  rejected = false,
 ): Promise<Response> {
-  let headers = new Headers(await (typeof source === "function" ? source() : source));
+  let headers = new Headers(await (typeof source === "function" ? source({ rejected }) : source));
   headers.set("Accept", "text/event-stream");
   let target = new URL(url);
   if (lastEventId) {
@@ -31,9 +33,14 @@ export async function requestStream(
       const harmless = only(headers, /^(accept|last-event-id|authorization)$/);
       response = await get(harmless, "follow");
       next = response.url;
-      if (`${[...harmless]}` === `${[...headers]}` || new URL(next).origin !== origin) return response;
+      const isAnswer =
+        `${[...harmless]}` === `${[...headers]}` ||
+        new URL(next).origin !== origin ||
+        // one without a target, which is the answer to any request
+        isRedirect(response);
+      if (isAnswer) return response;
       if (!response.redirected) break;
-    } else if (next === null || !/^3/.test(`${response.status}`)) return response;
+    } else if (!next || !isRedirect(response)) return response;
     response.body?.cancel().catch(() => {});
     target = new URL(next, target);
     // that of `data:` and its like
@@ -47,13 +54,24 @@ function only(headers: Headers, names: RegExp): Headers {
   return new Headers([...headers].filter(([name]) => names.test(name)));
 }
 
+function isRedirect({ status }: Response): boolean {
+  return status >= 300 && status < 400;
+}
+
 export function isDenied({ status }: Response): boolean {
   return status === 401 || status === 403;
 }
 
-export function isStream({ status, headers, body }: Response): boolean {
+export function isStream({ status, headers }: Response): boolean {
   const type = headers.get("content-type") ?? "";
-  return status === 200 && body !== null && /^\s*text\/event-stream\s*(;|$)/i.test(type);
+  return status === 200 && /^\s*text\/event-stream\s*(;|$)/i.test(type);
+}
+
+/** Throws for a response whose body cannot be read as it arrives, as in React Native. */
+export function checkReadable({ body }: Response): void {
+  if (body?.getReader) return;
+  const message = "this fetch gives no readable body; pass one that does as `fetch`, such as expo/fetch";
+  throw new StreamError("unsupported", message);
 }
 
 function viaHeader(via: StreamConfig["lastEventIdVia"], target: URL, id: string): boolean {

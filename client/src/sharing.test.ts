@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createClock } from "../test/clock.js";
-import { record } from "../test/recorder.js";
-import { event, open, serve, status, stream } from "../test/server.js";
+import { record, type Recorded } from "../test/recorder.js";
+import { event, open, reset, serve, status, stream } from "../test/server.js";
 import { until } from "../test/until.js";
 import type { ConnectOptions } from "./types.js";
 
@@ -118,6 +118,50 @@ describe("equal streams", () => {
     record(server.origin, page);
     const two = record(new URL("/", server.origin).href, page);
     await until(() => expect(two.connection.status.state).toBe("open"));
+    expect(server.visits).toHaveLength(1);
+  });
+});
+
+describe("a reader that resumes", () => {
+  const replayed = stream(open({ id: "c1", resumed: true }), event("c2", 2), event("c3", 3));
+  const resuming = { ...page, lastEventId: "c1" };
+
+  it.each([
+    ["while another reads", false],
+    ["while the stream outlives its last reader", true],
+  ])("gets what follows its id, %s", async (_, leave) => {
+    const server = await serve(replayed);
+    const clock = createClock();
+    const one = record(server.origin, { ...resuming, clock });
+    await until(() => expect(one.events).toEqual([2, 3]));
+    if (leave) one.connection.close();
+    const two = record(server.origin, { ...resuming, clock });
+    await until(() => expect(two.events).toEqual([2, 3]));
+    expect(one.events).toEqual([2, 3]);
+    clock.advance(250);
+    await until(() => expect(server.open).toBe(leave ? 1 : 2));
+  });
+
+  it.each([
+    ["a reset", reset("c9", "trimmed"), "reset"],
+    ["an event that is not JSON", "id: c2\ndata: {\n\n", "json"],
+  ])("is told, too, where there is %s", async (_, frame, told) => {
+    const server = await serve(stream(open({ id: "c1", resumed: true }), frame));
+    const tellings = ({ resets, errors }: Recorded) =>
+      [...resets.map(() => "reset"), ...errors.map(({ type }) => type)];
+    const one = record(server.origin, resuming);
+    await until(() => expect(tellings(one)).toEqual([told]));
+    const two = record(server.origin, resuming);
+    await until(() => expect(tellings(two)).toEqual([told]));
+  });
+
+  it("shares a stream that has not told anything yet", async () => {
+    const server = await serve(stream(open({ id: "c1", resumed: true })));
+    const one = record(server.origin, resuming);
+    await until(() => expect(one.connection.status.state).toBe("open"));
+    const two = record(server.origin, resuming);
+    server.last.response.write(event("c2", 2));
+    await until(() => expect([one.events, two.events]).toEqual([[2], [2]]));
     expect(server.visits).toHaveLength(1);
   });
 });

@@ -15,6 +15,8 @@ interface Shared {
   /** Its readers, with the headers of each: functions, or all equal. */
   readonly listeners: Map<Listener, StreamConfig["headers"]>;
   linger?: unknown;
+  /** Whether there was something to read, which a reader who joins now does not get. */
+  begun?: boolean;
 }
 
 /**
@@ -33,16 +35,19 @@ export function joinStream(config: StreamConfig, share: Share, listener: Listene
   }
   const open: Sharing = share === "page" ? openStream : share;
   const key = keyOf(config, open);
-  const shared = streams.get(key) ?? openShared(config, key, open);
+  let shared = streams.get(key);
+  // who asks for a beginning must get it: not the rest of a stream that has gone on
+  if (!shared || (config.lastEventId && shared.begun)) shared = openShared(config, key, open);
   shared.listeners.set(listener, config.headers);
   config.clock.clearTimeout(shared.linger);
+  const joined = shared;
   return {
-    stream: shared.stream,
+    stream: joined.stream,
     release() {
-      if (!shared.listeners.delete(listener) || shared.listeners.size) return;
-      shared.linger = config.clock.setTimeout(() => {
-        forget(key, shared);
-        shared.stream.close();
+      if (!joined.listeners.delete(listener) || joined.listeners.size) return;
+      joined.linger = config.clock.setTimeout(() => {
+        forget(key, joined);
+        joined.stream.close();
       }, LINGER);
     },
   };
@@ -56,12 +61,21 @@ function openShared(config: StreamConfig, key: string, open: Sharing): Shared {
   let { headers } = config;
   if (typeof headers === "function") {
     const first = headers;
-    headers = () => (([...listeners.values()].at(-1) as typeof first) ?? first)();
+    headers = (request) => (([...listeners.values()].at(-1) as typeof first) ?? first)(request);
   }
   const stream = open({ ...config, headers }, {
-    event: (event, meta) => tell((listener) => listener.event(event, meta)),
-    reset: (reason) => tell((listener) => listener.reset(reason)),
-    error: (error) => tell((listener) => listener.error(error)),
+    event(event, meta) {
+      shared.begun = true;
+      tell((listener) => listener.event(event, meta));
+    },
+    reset(reason) {
+      shared.begun = true;
+      tell((listener) => listener.reset(reason));
+    },
+    error(error) {
+      shared.begun ||= error.type === "json";
+      tell((listener) => listener.error(error));
+    },
     status(status) {
       // whoever connects after the end starts anew, unless a reader has revived this one
       if (status.state === "closed") forget(key, shared);

@@ -2,7 +2,7 @@ import { backoff, LONGEST_TIMER, retryAfter } from "./backoff.js";
 import { StreamError } from "./errors.js";
 import { watchPage } from "./page.js";
 import { createParser, type Frame } from "./parser.js";
-import { isDenied, isStream, requestStream } from "./request.js";
+import { checkReadable, isDenied, isStream, requestStream } from "./request.js";
 import type {
   CloseReason,
   EventMeta,
@@ -19,7 +19,7 @@ export interface OwnStream extends Stream {
   wake(online: boolean): void;
 }
 
-/** Until the server says otherwise. Milliseconds. */
+/** Until the server says otherwise; spread, as a server would. Milliseconds. */
 const DEFAULT_RETRY = 2000;
 
 /** Three pings of the default interval of 15 s; until a stream is open it sends none. Milliseconds. */
@@ -29,10 +29,10 @@ const RETRYABLE = new Set([408, 425, 429]);
 
 /** Opens a stream; the listener is never called before this returns. */
 export function openStream(config: StreamConfig, listener: Listener): OwnStream {
-  const { clock } = config;
-  let status: Status = { state: "connecting" };
+  const { clock, random } = config;
+  let status: Status = { state: "connecting", again: false };
   let lastEventId = config.lastEventId;
-  let retry = DEFAULT_RETRY;
+  let retry = DEFAULT_RETRY * (1 + random() / 2);
   let stall = DEFAULT_STALL;
   let failures = 0;
   let lastByte = 0;
@@ -74,12 +74,11 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
     lastByte = clock.now();
     watchForStall();
     void run(attempt.signal);
-    if (status.state !== "connecting") settle({ state: "connecting" });
+    if (status.state !== "connecting") settle({ state: "connecting", again: true });
   };
 
   const pause = (reason: WaitReason, error?: StreamError, atLeast = 0) => {
     drop();
-    const { random } = config;
     // a Retry-After is the same for everyone, so it is spread too, but only upwards
     const spread = atLeast * (1 + random() / 2);
     const delay = Math.max(backoff(retry, failures++, random), spread);
@@ -111,14 +110,17 @@ export function openStream(config: StreamConfig, listener: Listener): OwnStream 
       let response = await requestStream(config, sentId, signal);
       if (!signal.aborted && isDenied(response) && typeof config.headers === "function") {
         response.body?.cancel().catch(() => {});
-        response = await requestStream(config, sentId, signal);
+        response = await requestStream(config, sentId, signal, true);
       }
       if (signal.aborted) return;
       if (!isStream(response)) return refuse(response);
+      checkReadable(response);
       await read(response, signal);
       if (!signal.aborted) pause("end");
     } catch (cause) {
-      if (!signal.aborted) pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
+      if (signal.aborted) return;
+      if (cause instanceof StreamError) close("unsupported", cause);
+      else pause("network", new StreamError("network", `${config.url} failed: ${cause}`, { cause }));
     }
   };
 

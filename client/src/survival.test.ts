@@ -25,7 +25,7 @@ import {
 } from "../test/server.js";
 import { until } from "../test/until.js";
 import { connect } from "./connect.js";
-import type { ConnectOptions, Status } from "./types.js";
+import type { ConnectOptions, HeadersRequest, Status } from "./types.js";
 
 interface World {
   readonly page: FakePage;
@@ -40,7 +40,7 @@ interface Row {
   readonly options?: ConnectOptions<unknown>;
   /**
    * All that the caller is told, in its order: statuses, `error …`, `reset …`, and events as they
-   * are. After `waiting 75 (end)` the next request comes when 75 ms are over, and not before; after
+   * are. After `waiting 100 (end)` the next request comes when 75 ms are over, and not before; after
    * `closed` none ever comes. A function is what happens to the page at that moment.
    */
   readonly told: readonly (string | number | readonly unknown[] | Happening)[];
@@ -51,7 +51,7 @@ interface Row {
 const DAY = 86_400_000;
 
 const one = event("c1", 1);
-const away = redirect("");
+const away = redirect("/elsewhere");
 const large = "x".repeat(4000);
 const resumed = stream(open({ id: "c1", resumed: true }), event("c2", 2));
 
@@ -68,22 +68,22 @@ const rows: Record<string, Row> = {
   // -- the response ends ---------------------------------------------------------------------
   "a clean end": {
     server: [streamAndEnd(open(), one), resumed],
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "a clean end in the middle of an event": {
     server: [streamAndEnd(open(), one, "id: c2\ndata: 2\n"), resumed],
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "a clean end without a byte, again and again": {
     server: [streamAndEnd(), streamAndEnd(), streamAndEnd(), stream(open(), one)],
     told: [
-      "waiting 1500 (end)",
+      "waiting 2500 (end)",
       "connecting",
-      "waiting 3000 (end)",
+      "waiting 3750 (end)",
       "connecting",
-      "waiting 6000 (end)",
+      "waiting 7500 (end)",
       "connecting",
       "open",
       1,
@@ -92,7 +92,7 @@ const rows: Record<string, Row> = {
   },
   "a drop": {
     server: [streamAndDrop(open(), one), resumed],
-    told: ["open", 1, "error network", "waiting 75 (network)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "error network", "waiting 100 (network)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "a drop, 503, 503, a stream": {
@@ -101,7 +101,7 @@ const rows: Record<string, Row> = {
       "open",
       1,
       "error network",
-      "waiting 75 (network)",
+      "waiting 100 (network)",
       "connecting",
       "error http",
       "waiting 150 (http)",
@@ -116,7 +116,7 @@ const rows: Record<string, Row> = {
   },
   "a stream-close that asks to come back later": {
     server: [stream(open(), one, close("shutdown", true, 4000)), resumed],
-    told: ["open", 1, "waiting 3000 (close)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "waiting 4000 (close)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "a stream-close that says not to come back": {
@@ -129,7 +129,7 @@ const rows: Record<string, Row> = {
       streamAndEnd(open(), one),
       stream(open({ id: "d0" }) + reset("d0", "epoch") + event("d1", 9)),
     ],
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open", "reset epoch", 9],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open", "reset epoch", 9],
     asked: ["", "c1"],
   },
 
@@ -142,10 +142,10 @@ const rows: Record<string, Row> = {
     ],
     told: [
       "open",
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "state",
@@ -161,11 +161,11 @@ const rows: Record<string, Row> = {
     told: [
       "open",
       1,
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "reset epoch",
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "state",
@@ -181,11 +181,11 @@ const rows: Record<string, Row> = {
     told: [
       "open",
       1,
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "reset unresumed",
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "reset epoch",
@@ -198,7 +198,7 @@ const rows: Record<string, Row> = {
       streamAndEnd(open(), one, reset("c9~", "slow")),
       stream(open({ id: "c9~" }), event("c9", "state")),
     ],
-    told: ["open", 1, "reset slow", "waiting 75 (end)", "connecting", "open", "state"],
+    told: ["open", 1, "reset slow", "waiting 100 (end)", "connecting", "open", "state"],
     asked: ["", "c9~"],
   },
   "an end between two initial events": {
@@ -206,7 +206,7 @@ const rows: Record<string, Row> = {
       streamAndEnd(open({ id: "c0~" }), "data: 1\n\n"),
       stream(open({ id: "c0~" }), "data: 1\n\n", event("c0", 2)),
     ],
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open", "reset unresumed", 1, 2],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open", "reset unresumed", 1, 2],
     asked: ["", "c0~"],
   },
   ...each(["a resumed stream", "a stream with a ping"], (first) => [
@@ -219,7 +219,7 @@ const rows: Record<string, Row> = {
       options: first === "a resumed stream" ? { lastEventId: "c0" } : {},
       told: [
         first === "a resumed stream" ? "open, resumed" : "open",
-        "waiting 75 (end)",
+        "waiting 100 (end)",
         "connecting",
         "open",
         "reset unresumed",
@@ -232,7 +232,7 @@ const rows: Record<string, Row> = {
   // -- the server answers something else -----------------------------------------------------
   "503 for ever": {
     server: [status(503)],
-    told: [1500, 3000, 6000, 12_000, 22_500, 22_500, 22_500, 22_500]
+    told: [2500, 3750, 7500, 15_000, 22_500, 22_500, 22_500, 22_500]
       .flatMap((delay) => ["connecting", "error http", `waiting ${delay} (http)`])
       // the first attempt is not told: it is where every connection starts
       .slice(1),
@@ -242,7 +242,7 @@ const rows: Record<string, Row> = {
     `${code}, a stream`,
     {
       server: [status(code), stream(open(), one)],
-      told: ["error http", "waiting 1500 (http)", "connecting", "open", 1],
+      told: ["error http", "waiting 2500 (http)", "connecting", "open", 1],
       asked: ["", ""],
     },
   ]),
@@ -259,7 +259,7 @@ const rows: Record<string, Row> = {
   },
   "Retry-After of less than the back-off": {
     server: [status(503, { "Retry-After": "1" }), stream(open(), one)],
-    told: ["error http", "waiting 1500 (http)", "connecting", "open", 1],
+    told: ["error http", "waiting 2500 (http)", "connecting", "open", 1],
     asked: ["", ""],
   },
   "204": { server: [status(204)], told: ["closed (ended)"], asked: [""] },
@@ -297,7 +297,7 @@ const rows: Record<string, Row> = {
   "a token that expires under an open stream": {
     server: [streamAndEnd(open(), one), status(401), resumed],
     options: { headers: tokens() },
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open, resumed", 2],
     asked: ["", "c1", "c1"],
   },
   ...each(
@@ -330,14 +330,24 @@ const rows: Record<string, Row> = {
   },
   "redirects that lead nowhere": {
     server: [away, away, away, away, away, away, stream(open(), one)],
-    told: ["error network", "waiting 1500 (network)", "connecting", "open", 1],
+    told: ["error network", "waiting 2500 (network)", "connecting", "open", 1],
     asked: ["", "", "", "", "", "", ""],
+  },
+  "a redirect without a target": {
+    server: [status(301)],
+    told: ["error http", "closed (refused)"],
+    asked: [""],
+  },
+  "a redirect with an empty target": {
+    server: [redirect("")],
+    told: ["error http", "closed (refused)"],
+    asked: [""],
   },
   ...each(["data:text/event-stream,data:1%0A%0A", "file:///", "http://["], (location) => [
     `a redirect to ${location}`,
     {
       server: [redirect(location), stream(open(), one)],
-      told: ["error network", "waiting 1500 (network)", "connecting", "open", 1],
+      told: ["error network", "waiting 2500 (network)", "connecting", "open", 1],
       asked: ["", ""],
     },
   ]),
@@ -345,7 +355,7 @@ const rows: Record<string, Row> = {
     `a stream of ${type}`,
     {
       server: [typed(type, open(), event("c1", ["ok\u2026"]))],
-      told: ["open", ["ok\u2026"], "waiting 75 (end)"],
+      told: ["open", ["ok\u2026"], "waiting 100 (end)"],
       asked: [""],
     },
   ]),
@@ -356,7 +366,7 @@ const rows: Record<string, Row> = {
     told: [
       "open",
       1,
-      "waiting 600 (end)",
+      "waiting 800 (end)",
       "connecting",
       "error http",
       "waiting 1200 (http)",
@@ -368,21 +378,21 @@ const rows: Record<string, Row> = {
   },
   "a retry that would be a busy loop": {
     server: [streamAndEnd("retry: 0\n\n", one), resumed],
-    told: ["open", 1, "waiting 75 (end)", "connecting", "open, resumed", 2],
+    told: ["open", 1, "waiting 100 (end)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "failures, ended by an event that comes with the response": {
     server: [status(503), status(503), streamAndEnd(one)],
     told: [
       "error http",
-      "waiting 1500 (http)",
+      "waiting 2500 (http)",
       "connecting",
       "error http",
-      "waiting 3000 (http)",
+      "waiting 3750 (http)",
       "connecting",
       "open",
       1,
-      "waiting 1500 (end)",
+      "waiting 2500 (end)",
     ],
     asked: ["", "", ""],
   },
@@ -390,13 +400,13 @@ const rows: Record<string, Row> = {
     server: [status(503), status(503), streamAndEnd(open({ retry: 400 }))],
     told: [
       "error http",
-      "waiting 1500 (http)",
+      "waiting 2500 (http)",
       "connecting",
       "error http",
-      "waiting 3000 (http)",
+      "waiting 3750 (http)",
       "connecting",
       "open",
-      "waiting 300 (end)",
+      "waiting 400 (end)",
     ],
     asked: ["", "", ""],
   },
@@ -404,12 +414,12 @@ const rows: Record<string, Row> = {
     server: [status(503), streamAndEnd(), status(503)],
     told: [
       "error http",
-      "waiting 1500 (http)",
+      "waiting 2500 (http)",
       "connecting",
-      "waiting 3000 (end)",
+      "waiting 3750 (end)",
       "connecting",
       "error http",
-      "waiting 6000 (http)",
+      "waiting 7500 (http)",
     ],
     asked: ["", "", ""],
   },
@@ -444,7 +454,7 @@ const rows: Record<string, Row> = {
       "error too-large",
       "reset too-large",
       3,
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open, resumed",
       2,
@@ -460,7 +470,7 @@ const rows: Record<string, Row> = {
       "error too-large",
       "reset too-large",
       "error network",
-      "waiting 75 (network)",
+      "waiting 100 (network)",
       "connecting",
       "open, resumed",
       2,
@@ -473,7 +483,7 @@ const rows: Record<string, Row> = {
     told: [
       "open",
       1,
-      "waiting 75 (end)",
+      "waiting 100 (end)",
       "connecting",
       "open",
       "error too-large",
@@ -488,13 +498,13 @@ const rows: Record<string, Row> = {
         streamAndEnd(open(), one, event(what === "a length" ? "x".repeat(2e6) : "a\x01b", 2)),
         resumed,
       ],
-      told: ["open", 1, 2, "waiting 75 (end)", "connecting", "open, resumed", 2],
+      told: ["open", 1, 2, "waiting 100 (end)", "connecting", "open, resumed", 2],
       asked: ["", "c1"],
     },
   ]),
   "an id without an event": {
     server: [streamAndEnd(open(), "id: c1\n\n"), resumed],
-    told: ["open", "waiting 75 (end)", "connecting", "open, resumed", 2],
+    told: ["open", "waiting 100 (end)", "connecting", "open, resumed", 2],
     asked: ["", "c1"],
   },
   "an id that no header can carry": {
@@ -506,11 +516,11 @@ const rows: Record<string, Row> = {
     told: [
       "open",
       1,
-      "waiting 150 (end)",
+      "waiting 200 (end)",
       "connecting",
       "open, resumed",
       2,
-      "waiting 150 (end)",
+      "waiting 200 (end)",
       "connecting",
       "open, resumed",
       3,
@@ -526,7 +536,7 @@ const rows: Record<string, Row> = {
       1,
       ({ clock }) => clock.advance(6000),
       "error stall",
-      "waiting 75 (stall)",
+      "waiting 100 (stall)",
       "connecting",
       "open, resumed",
       2,
@@ -538,7 +548,7 @@ const rows: Record<string, Row> = {
     told: [
       ({ clock }) => clock.advance(45_000),
       "error stall",
-      "waiting 1500 (stall)",
+      "waiting 2500 (stall)",
       "connecting",
       "open",
       1,
@@ -552,7 +562,7 @@ const rows: Record<string, Row> = {
       told: [
         "open",
         1,
-        "waiting 75 (end)",
+        "waiting 100 (end)",
         "connecting",
         ({ server }) => until(() => expect(server.visits).toHaveLength(2)),
         ({ clock }) => clock.advance(44_999),
@@ -576,7 +586,7 @@ const rows: Record<string, Row> = {
         ({ clock }) => clock.advance(44_999),
         ({ clock }) => clock.advance(1),
         "error stall",
-        "waiting 1500 (stall)",
+        "waiting 2500 (stall)",
       ],
       asked: [""],
     },
@@ -663,16 +673,25 @@ describe("a stream meets", () => {
   });
 });
 
-it("comes back at a moment of its own, within the upper half of the wait", async () => {
+it("comes back at a moment of its own where the server does not give one", async () => {
   const server = await serve(status(503));
   const clients = Array.from({ length: 60 }, () => follow(server.origin, { clock: createClock() }));
   await until(() => {
     for (const said of clients) expect(said).toHaveLength(2);
   });
   const delays = clients.map((said) => Number(/^waiting (.*) \(http\)$/.exec(String(said[1]))![1]));
-  expect(Math.min(...delays)).toBeGreaterThanOrEqual(1000);
-  expect(Math.max(...delays)).toBeLessThan(2000);
+  expect(Math.min(...delays)).toBeGreaterThanOrEqual(2000);
+  expect(Math.max(...delays)).toBeLessThan(3000);
   expect(new Set(delays).size).toBe(60);
+});
+
+it.each([false, "page"] as const)("tells headers why they are asked, shared: %s", async (share) => {
+  const server = await serve(streamAndEnd(open(), one), status(401), resumed);
+  const headers = ({ rejected }: HeadersRequest) => ({ Authorization: rejected ? "new" : "cached" });
+  const said = follow(server.origin, { share, headers });
+  await until(() => expect(said).toContain(2));
+  const sent = server.visits.map(({ headers }) => headers.authorization);
+  expect(sent).toEqual(["cached", "cached", "new"]);
 });
 
 it("sends a new token with each request", async () => {

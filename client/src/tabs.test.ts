@@ -47,6 +47,7 @@ describe("tabs of one user", () => {
     expect(server.visits).toHaveLength(2);
     expect(server.last.headers["last-event-id"]).toBe("c1");
     expect([two.resets, three.resets]).toEqual([[], []]);
+    expect(two.statuses).toContainEqual({ state: "connecting", again: true });
     expect(three.course).not.toContain("closed:caller");
   });
 
@@ -57,6 +58,18 @@ describe("tabs of one user", () => {
     server.last.response.write(reset("c9", "slow"));
     await until(() => expect([one.resets, two.resets]).toEqual([["slow"], ["slow"]]));
     expect(two.connection.lastEventId).toBe("c9");
+  });
+
+  it("get what follows the id they ask for, or a reset, also from a tab of the same page", async () => {
+    const server = await serve(stream(open({ id: "c1", resumed: true }), event("c2", 2), event("c3", 3)));
+    const options = { share: tabs, user: "ada" };
+    const one = recordInPage(server.origin, { ...options, lastEventId: "c1" });
+    await until(() => expect(one.events).toEqual([2, 3]));
+    const two = recordInPage(server.origin, { ...options, lastEventId: "c1" });
+    await until(() => expect(two.events).toEqual([2, 3]));
+    const three = recordInPage(server.origin, { ...options, lastEventId: "c0" });
+    await until(() => expect(three.resets).toEqual(["gap"]));
+    expect(server.visits).toHaveLength(1);
   });
 
   it("are told of no reset when the first initial event was lost", async () => {
@@ -275,7 +288,7 @@ describe("a following tab", () => {
 
     it("tells a gap no sooner than the leader is connected", async () => {
       const { tab, channel, welcome, greeted, stop } = await returning();
-      channel.postMessage({ kind: "welcome", status: { state: "connecting" }, id: "", missed: [] });
+      channel.postMessage({ kind: "welcome", status: { state: "connecting", again: false }, id: "", missed: [] });
       await until(() => expect(tab.connection.status.state).toBe("connecting"));
       expect(tab.resets).toEqual([]);
       const opened = { state: "open", resumed: false };

@@ -57,7 +57,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
   const equal = JSON.stringify([url, credentials, user, knownHeaders(headers)]);
   const name = `fastapi-sse-channels ${equal}`;
   const told = new Map<string, Told>();
-  let status: Status = { state: "connecting" };
+  let status: Status = { state: "connecting", again: false };
   let lastEventId = config.lastEventId;
   // whether this tab waits to be told what it missed
   let behind = false;
@@ -171,7 +171,7 @@ export function tabs(config: StreamConfig, listener: Listener): Stream {
     leading = stream;
     behind = false;
     // the one it follows may have been further along, or closed for good
-    setStatus(stream.status);
+    if (status.state !== "connecting") setStatus({ state: "connecting", again: true });
   };
 
   const enter = () => {

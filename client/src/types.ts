@@ -32,7 +32,8 @@ export type WaitReason = "end" | "close" | "network" | "http" | "stall" | "hidde
  *   for a 204);
  * - `unauthorized`: 401 or 403, also after `headers()` was asked again;
  * - `refused`: any other status that no attempt will change;
- * - `content-type`: the answer is no event stream.
+ * - `content-type`: the answer is no event stream;
+ * - `unsupported`: `fetch` gives no body that can be read as it arrives.
  */
 export type CloseReason =
   | "caller"
@@ -43,11 +44,13 @@ export type CloseReason =
   | "unauthorized"
   | "refused"
   | "content-type"
+  | "unsupported"
   | (string & {});
 
 /** Where a connection stands. */
 export type Status =
-  | { readonly state: "connecting" }
+  /** A request is under way. `again`: it is not the first; the stream was open, or did not open. */
+  | { readonly state: "connecting"; readonly again: boolean }
   /** The stream is being read. `resumed`: it goes on exactly where the last one broke off. */
   | { readonly state: "open"; readonly resumed: boolean }
   /** The next attempt starts after `delay` milliseconds (`Infinity`: when the page comes back). */
@@ -79,20 +82,34 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
+/** Why a `headers` function is asked. */
+export interface HeadersRequest {
+  /** The server answered 401 or 403 to the last ones: no cached token will do. */
+  readonly rejected: boolean;
+}
+
 /** How the stream is requested. */
 export interface RequestOptions {
   /**
    * Headers of the request, or a function that is asked before every attempt, and once more after
-   * a 401 or 403. A redirect to another origin does not get them. Default: none.
+   * a 401 or 403, then with `{ rejected: true }`. A redirect to another origin does not get them.
+   * Default: none.
    */
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  readonly headers?:
+    | HeadersInit
+    | ((request: HeadersRequest) => HeadersInit | Promise<HeadersInit>)
+    | undefined;
   /** Passed to `fetch`. Default `"same-origin"`. */
   readonly credentials?: RequestCredentials | undefined;
-  /** Resumes after this id from the first attempt on. Default: a fresh stream. */
+  /**
+   * Resumes after this id from the first attempt on: never joins a shared stream that is past it
+   * without a replay or a reset. Default: a fresh stream.
+   */
   readonly lastEventId?: string | undefined;
   /**
    * How the last id is sent: as the `Last-Event-ID` header or as `?last_event_id=`. Default
    * `"auto"`: the header, but the query across origins, where the header would need a preflight.
+   * An id outside ASCII goes into the query whatever is asked for: `fetch` refuses such a header.
    */
   readonly lastEventIdVia?: "auto" | "header" | "query" | undefined;
   /**
@@ -183,6 +200,10 @@ export type ConnectOptions<TEvent> = Callbacks<TEvent> &
 /**
  * One reader of a stream. Iterating yields the events from then on; leaving the loop closes the
  * connection, and a connection refused by the server ends it with a `StreamError`.
+ *
+ * Where events may be missing, a loop throws a `StreamError` of type `reset`, and in the place of
+ * an event that is not JSON one of type `json`. The connection stays open: iterate over it again to
+ * go on with what followed, or close it.
  */
 export interface Connection<TEvent> extends AsyncIterable<TEvent> {
   readonly status: Status;

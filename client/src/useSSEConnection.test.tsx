@@ -78,6 +78,31 @@ describe("useSSEConnection", () => {
     expect(server.visits).toHaveLength(1);
   });
 
+  it("tells a stream that is lost from one that is not open yet", async () => {
+    const server = await serve(streamAndEnd(open()), status(503), stream(open()));
+    const told: boolean[] = [];
+    const { result } = render((options: UseSSEConnectionOptions<any>) => {
+      const { reconnecting, connected } = useSSEConnection<any>(options);
+      if (!connected && told.at(-1) !== reconnecting) told.push(reconnecting);
+      return { reconnecting, connected };
+    }, { endpoint: server.origin });
+    expect(result.current).toEqual({ reconnecting: false, connected: false });
+    await until(() => expect(server.visits).toHaveLength(3));
+    await until(() => expect(result.current).toEqual({ reconnecting: false, connected: true }));
+    expect(told).toEqual([false, true]);
+  });
+
+  it("tells so a component that joins a lost stream", async () => {
+    const server = await serve(status(503), () => {});
+    const one = render(connection, { endpoint: server.origin });
+    await until(() => expect(one.result.current.status).toMatchObject({ state: "waiting" }));
+    one.result.current.reconnect();
+    await until(() => expect(server.visits).toHaveLength(2));
+    const two = render(connection, { endpoint: server.origin });
+    await until(() => expect(two.result.current.reconnecting).toBe(true));
+    expect(two.result.current.status).toEqual({ state: "connecting", again: true });
+  });
+
   it("sends the token of the latest render", async () => {
     const server = await serve(stream(open()), stream(open({ resumed: true })));
     const props = (token: string) => ({
@@ -90,6 +115,16 @@ describe("useSSEConnection", () => {
     result.current.reconnect();
     await until(() => expect(server.visits).toHaveLength(2));
     expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["old", "new"]);
+  });
+
+  it("tells headers why they are asked", async () => {
+    const server = await serve(status(401), stream(open()));
+    const { result } = render(connection, {
+      endpoint: server.origin,
+      headers: ({ rejected }) => ({ Authorization: rejected ? "new" : "cached" }),
+    });
+    await until(() => expect(result.current.connected).toBe(true));
+    expect(server.visits.map(({ headers }) => headers.authorization)).toEqual(["cached", "new"]);
   });
 
   it("sends the token of a component that is still mounted", async () => {
@@ -154,7 +189,7 @@ describe("useSSEConnection", () => {
     const Page = () => <p>{connection({ endpoint: server.origin }).status.state}</p>;
     expect(renderToString(<Page />)).toBe("<p>connecting</p>");
     // a relative URL has no meaning there, and is no error
-    const Relative = () => <p>{String(connection({ endpoint: "/events" }).connected)}</p>;
+    const Relative = () => <p>{String(connection({ endpoint: "/events" }).reconnecting)}</p>;
     expect(renderToString(<Relative />)).toBe("<p>false</p>");
     expect(server.visits).toEqual([]);
   });

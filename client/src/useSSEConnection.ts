@@ -5,6 +5,7 @@ import type {
   AnyEvent,
   Callbacks,
   Connection,
+  HeadersRequest,
   RequestOptions,
   SharingOptions,
   Status,
@@ -33,12 +34,17 @@ export type UseSSEConnectionOptions<TEvent> = Pick<
 export interface SSEConnection {
   /** Whether the stream is open. */
   readonly connected: boolean;
+  /**
+   * Whether the stream was open, or could not be opened, and is to come back: what a banner should
+   * tell. Before the first connection, and on the server, neither this nor `connected` is true.
+   */
+  readonly reconnecting: boolean;
   readonly status: Status;
   /** Connects again at once. */
   readonly reconnect: () => void;
 }
 
-const CONNECTING: Status = { state: "connecting" };
+const CONNECTING: Status = { state: "connecting", again: false };
 const DISABLED: Status = { state: "closed", reason: "caller" };
 
 /**
@@ -57,7 +63,9 @@ export function useSSEConnection<TEvent = AnyEvent>(
   const connection = useRef<Connection<TEvent>>(null);
   // one function for the component's life: it reads the latest token, and a second mount finds
   // the connection of the first
-  const [askHeaders] = useState(() => () => resolveHeaders(latest.current.headers));
+  const [askHeaders] = useState(
+    () => (request: HeadersRequest) => resolveHeaders(latest.current.headers, request),
+  );
 
   useEffect(() => {
     setStatus(initial);
@@ -89,7 +97,9 @@ export function useSSEConnection<TEvent = AnyEvent>(
   }, streamOf(options));
 
   const reconnect = useCallback(() => connection.current?.reconnect(), []);
-  return { connected: status.state === "open", status, reconnect };
+  const { state } = status;
+  const reconnecting = state === "waiting" || (state === "connecting" && status.again);
+  return { connected: state === "open", reconnecting, status, reconnect };
 }
 
 /** What makes a stream another one, as the dependencies of an effect. */
@@ -109,6 +119,6 @@ export function useLatest<T>(value: T): RefObject<T> {
   return latest;
 }
 
-function resolveHeaders(headers: RequestOptions["headers"]) {
-  return (typeof headers === "function" ? headers() : headers) ?? {};
+function resolveHeaders(headers: RequestOptions["headers"], request: HeadersRequest) {
+  return (typeof headers === "function" ? headers(request) : headers) ?? {};
 }

@@ -6,6 +6,7 @@ const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8"))
 
 it.each([
   ["index", ["StreamError", "channel", "connect", "createParser"]],
+  ["query", ["followQueries", "streamEvents"]],
   ["react", ["streamEvents", "useSSEConnection", "useSSEQueryInvalidation"]],
   ["react-connection", ["streamEvents", "useSSEConnection"]],
   ["shared", ["tabs"]],
@@ -22,6 +23,10 @@ it("has a source for each module of the manifest", () => {
     const source = target.replace("./dist/", "src/").replace(".min", "").replace(/\.js$/, ".ts");
     expect(existsSync(new URL(source.replace("client.ts", "index.ts"), root)), source).toBe(true);
   }
+});
+
+it.each(["react", "react-connection"])("marks %s as for the browser in server components", (entry) => {
+  expect(readFileSync(new URL(`src/${entry}.ts`, root), "utf8")).toMatch(/^"use client";\n/);
 });
 
 it("depends on nothing", () => {

@@ -15,6 +15,13 @@ it("knows every module that is imported", () => {
   expect(modules).toEqual(expect.arrayContaining(modules.flatMap(importedBy)));
 });
 
+it.each([["index"], ["query"], ["shared"]])("%s needs no package", (entry) => {
+  const reached = new Set([`${entry}.ts`]);
+  for (const module of reached) importedBy(module).forEach((name) => reached.add(name));
+  const texts = [...reached].map((module) => readFileSync(new URL(module, source), "utf8"));
+  expect(texts.join("\n")).not.toMatch(/ from "[^.]/);
+});
+
 it.each(modules)("%s does not import itself through others", (module) => {
   const reached = new Set<string>();
   const reach = (name: string) => {

@@ -69,6 +69,8 @@ class Cursor:
         parts = self._parts
         if not parts:
             parts, self.offset = self.log.piece(self.offset)
+            if len(parts) == 1:
+                return parts[0]
         self._parts = parts[1:]
         return parts[0]
 

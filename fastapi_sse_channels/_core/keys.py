@@ -7,7 +7,7 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 from __future__ import annotations
 
 from typing import Annotated, Any, NewType, get_args, get_origin
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -53,13 +53,13 @@ class KeySpace:
         Raises:
             InvalidResourceIdError: The id cannot name a channel.
         """
-        return self.key_of(self.resource_id(resource_id))
+        return self.key_of(self.canonical(resource_id))
 
     def key_of(self, text: str) -> str:
-        """Return the key for an id that `resource_id` returned."""
+        """Return the key for an id that `canonical` returned."""
         return self._before + _encode(text) + self._after
 
-    def resource_id(self, resource_id: str | int | UUID) -> str:
+    def canonical(self, resource_id: str | int | UUID) -> str:
         """Return an id as text, in the one spelling that its type has.
 
         Raises:
@@ -72,6 +72,10 @@ class KeySpace:
                 msg = f"{resource_id!r} is no id of the manager's resource_id_type: {error}"
                 raise InvalidResourceIdError(msg) from error
         return checked_resource_id(resource_id)
+
+    def resource_id(self, key: str) -> str:
+        """Return the resource whose channel has a key of this space."""
+        return unquote(key[len(self._before) : -len(self._after)])
 
 
 def checked_resource_id(resource_id: str | int | UUID) -> str:

@@ -98,6 +98,7 @@ class Log:
         retention: Retention,
         top: Position,
         *,
+        before: ResetReason = "trimmed",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start empty at a position; `start_of(new_epoch())` for a new channel.
@@ -105,12 +106,13 @@ class Log:
         Args:
             retention: How much is kept.
             top: The position.
+            before: See `restart`.
             clock: See the attribute.
         """
         self.retention = retention
         self.clock = clock
         self.incarnation = 0
-        self.restart(top)
+        self.restart(top, before=before)
 
     def restart(self, top: Position, *, before: ResetReason = "trimmed") -> None:
         """Forget every entry and go on after another position.
@@ -253,10 +255,10 @@ class Log:
         """Return the entry that follows an offset, at least the floor's and below the top's."""
         return self._entries[offset - self.floor.offset]
 
-    def floor_after(self, nbytes: int) -> int:
-        """Return the floor's offset if `nbytes` more were appended."""
+    def floor_after(self, nbytes: int, *, count: int = 1) -> int:
+        """Return the floor's offset if `count` more entries, with `nbytes`, were appended."""
         floor = self.floor.offset
-        kept = len(self._entries) + 1
+        kept = len(self._entries) + count
         held = self.nbytes + nbytes
         for entry in self._entries:
             if kept <= self.retention.size and held <= self.retention.max_bytes:
@@ -264,7 +266,8 @@ class Log:
             floor = entry.offset
             kept -= 1
             held -= len(entry.frame)
-        return floor
+        # of more than are kept, the new ones push each other out
+        return floor + max(0, kept - self.retention.size)
 
     def position(self, offset: int) -> Position:
         """Return the position at an offset between the floor and the top, both included."""

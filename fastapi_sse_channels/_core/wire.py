@@ -108,15 +108,16 @@ class StreamOpen:
     ping_interval: float | None
     retry: int
 
-    def encode(self, event_id: str) -> bytes:
-        """Return the frame, with the session's cursor."""
+    def encode(self, event_id: str | None) -> bytes:
+        """Return the frame, with the session's cursor where it is not told with a reset."""
         interval = self.ping_interval
         data = {
             "protocol": self.protocol,
             "resumed": self.resumed,
             "ping_interval": interval if interval is None or interval % 1 else int(interval),
         }
-        return _control("stream-open", data, f"id: {event_id}\nretry: {self.retry}\n")
+        cursor = "" if event_id is None else f"id: {event_id}\n"
+        return _control("stream-open", data, f"{cursor}retry: {self.retry}\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,12 @@ def create_client_router(path: str = "/sse-channels") -> APIRouter:
         return Response(content, headers=headers, media_type="text/javascript")
 
     path = path.rstrip("/")
-    methods = ["GET", "HEAD"]
-    router.add_api_route(f"{path}/client.js", client, methods=methods)
-    router.add_api_route(f"{path}/{{version}}/client.js", client, methods=methods, name=_ROUTE)
+    # An id of its own: the application's generate_unique_id_function may rely on tags.
+    add_route = functools.partial(
+        router.add_api_route, endpoint=client, methods=["GET", "HEAD"], operation_id=_ROUTE
+    )
+    add_route(f"{path}/client.js")
+    add_route(f"{path}/{{version}}/client.js", name=_ROUTE)
     return router
 
 
@@ -61,8 +64,8 @@ def client_url(request: Request) -> str:
     """
     _, version = _client()
     scope = request.scope
-    # Both are of the outermost application. The Host header, which clients choose, may change the
-    # path of request.url_for.
+    # Both parts come from the outermost application. request.url_for would let the Host header,
+    # which clients choose, change the path.
     router: Router | Starlette = scope.get("router") or scope["app"]
     root_path: str = scope.get("app_root_path", scope.get("root_path", ""))
     for name in _names(router.routes):

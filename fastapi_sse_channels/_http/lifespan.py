@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-# in the state of an application: its running managers, which each router starts by itself
+# an application's state holds its running managers under this name
 _RUNNING = "fastapi_sse_channels"
 
 
@@ -54,7 +54,7 @@ class SSELifespan(AbstractAsyncContextManager[None]):
 def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
     """Start managers when the application starts, and stop them when it ends.
 
-    Usable as `FastAPI(lifespan=sse_lifespan(a, b))` and as `async with sse_lifespan(a, b):` inside
+    Use it as `FastAPI(lifespan=sse_lifespan(a, b))`, or as `async with sse_lifespan(a, b):` inside
     your own lifespan. Routers made by `create_sse_router` carry the same hook; starts are counted,
     so using both does no harm.
 
@@ -69,7 +69,7 @@ def sse_lifespan(*managers: ChannelManager[Any]) -> SSELifespan:
         msg = "sse_lifespan() starts nothing; pass the managers it should start"
         raise ConfigurationError(msg)
     for manager in managers:
-        # an application is given by `lifespan=sse_lifespan`, which FastAPI calls with itself
+        # FastAPI calls what `lifespan=sse_lifespan` names with the application
         if not isinstance(manager, ChannelManager):
             msg = (
                 f"{manager!r} is no ChannelManager; pass the managers themselves: "
@@ -96,7 +96,7 @@ async def _running(
 
 @contextmanager
 def _apart(manager: ChannelManager[Any], state: object) -> Iterator[None]:
-    """Count a manager among the running ones of its application."""
+    """Count a manager among those that run in its application."""
     running: list[ChannelManager[Any]] = getattr(state, _RUNNING, [])
     setattr(state, _RUNNING, running)
     _check_apart(manager, running)

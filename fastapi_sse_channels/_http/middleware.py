@@ -1,8 +1,8 @@
-"""Let go of a request once its stream is open.
+"""Lets go of a request once its stream is open.
 
 An open stream needs a cursor and a way to send, but its request keeps a dozen stack frames, the
-exit stacks of its dependencies and their contexts alive. So the request may finish, and the stream
-live on in the middleware around it. Measured: half the memory.
+exit stacks of its dependencies and their contexts alive. So the request may finish, while the
+stream lives on in the middleware around it. Measured: half the memory.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from .._live.running import RunningStream
 
 _DESK = "fastapi_sse_channels.handoff"
-# the exit stacks of FastAPI, the exception handlers of Starlette, and the desk
+# the frameworks' exit stacks and exception handlers, and the desk
 _NOT_FOR_OTHERS = ("fastapi", "starlette.")
-# Starlette puts a copy of its own there, which would weigh on the stream too
+# Starlette puts its own copy of the scope there, which the stream would keep too
 _COPIED = "headers"
 
 
 class SSEMiddleware:
     """Halves the memory of open streams: `app.add_middleware(SSEMiddleware)`.
 
-    Optional. It can also wrap the whole application, `app = SSEMiddleware(app)`, which saves a
-    little more. Middlewares inside it, those added before it, see the request of a stream end as
+    It is optional. It can also wrap the whole application, `app = SSEMiddleware(app)`, which saves
+    a little more. Middlewares inside it, those added before it, see the request of a stream end as
     soon as the stream is open. Where one of them wraps `send` in a way of its own, streams stay in
     their request, and nothing is gained or lost.
     """
@@ -47,7 +47,7 @@ class SSEMiddleware:
 
     async def _stream_of(self, scope: Scope, receive: Receive, send: Send) -> RunningStream | None:
         desk = _Desk(send)
-        # a copy, without which the stream would keep all that the frameworks put into the scope
+        # without this copy, the stream would keep all that the frameworks put into the scope
         inner = {**scope, _DESK: desk}
         try:
             await self.app(inner, receive, send)
@@ -66,7 +66,7 @@ class SSEMiddleware:
 
 
 class _Desk:
-    """In the scope of a request: where it leaves its stream."""
+    """The place in a request's scope where the request leaves its stream."""
 
     __slots__ = ("_send", "stream")
 
@@ -85,10 +85,10 @@ def hand_off(stream: RunningStream, scope: Scope, send: Send) -> bool:
     Args:
         stream: An open stream.
         scope: The scope of its request.
-        send: What its response was called with.
+        send: The `send` of its response.
 
     Returns:
-        Whether there is a middleware that took it.
+        Whether a middleware took it.
     """
     desk = scope.get(_DESK)
     if not isinstance(desk, _Desk) or not desk.accepts(send):

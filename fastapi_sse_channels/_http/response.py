@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from .._live.stream import Stream
 from .hooks import call_hook
 from .middleware import hand_off
 from .snapshot import NO_SNAPSHOT, SnapshotRefusedError
+from .unavailable import RETRY_AFTER, UNAVAILABLE
 
 if TYPE_CHECKING:
     from starlette.background import BackgroundTask
@@ -34,14 +35,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger("fastapi_sse_channels")
 
-_RETRY_AFTER = {"Retry-After": "2"}
-# Which keys there are, where the store is and who has which rights there, is not for every client
-# to know; the log has it.
+_OF_A_STREAM = {name for name, _ in HEADERS}
 _DETAILS: dict[type[Exception], str] = {
     DrainingError: "this server is ending its streams; connect again",
     SessionLimitError: "too many streams are open; connect again later",
     SnapshotTooSlowError: "the current state changes faster than it loads; connect again later",
-    BrokerError: "events are not available at present; the server's log says why",
+    BrokerError: UNAVAILABLE,
 }
 
 
@@ -53,12 +52,23 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
     """
 
     def __init__(  # the parent's set-up serves its own __call__ only
-        self, channel: Channel[T], hooks: StreamHooks[T], last_event_id: str | None
+        self,
+        channel: Channel[T],
+        hooks: StreamHooks[T],
+        last_event_id: str | None,
+        headers: Iterable[tuple[bytes, bytes]],
     ) -> None:
-        """Prepare a stream; nothing is opened before the response is called."""
+        """Prepare a stream; nothing is opened before the response is called.
+
+        Args:
+            channel: The channel.
+            hooks: What the router was given for its sessions.
+            last_event_id: Where the client wants to go on.
+            headers: More headers of the response; those of a stream win.
+        """
         self.status_code = 200
         self.background: BackgroundTask | None = None  # FastAPI puts the request's tasks here
-        self.raw_headers = list(HEADERS)
+        self.raw_headers = [*HEADERS, *(pair for pair in headers if pair[0] not in _OF_A_STREAM)]
         self._channel = channel
         self._hooks = hooks
         self._last_event_id = last_event_id
@@ -93,7 +103,12 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
                 self._last_event_id,
                 lambda feed: Stream(
                     feed,
-                    Sender(send, receive, timeout=engine.stream_settings.send_timeout),
+                    Sender(
+                        send,
+                        receive,
+                        timeout=engine.stream_settings.send_timeout,
+                        is_encrypted=scope.get("scheme") == "https",
+                    ),
                     last_event_id=self._last_event_id,
                     load_initial=initial.load,
                     settings=engine.stream_settings,
@@ -107,7 +122,7 @@ class ChannelResponse(EventSourceResponse, Generic[T]):
             if not isinstance(error, DrainingError):
                 logger.warning("stream of %r refused: %s", key, error)
             detail = next(text for kind, text in _DETAILS.items() if isinstance(error, kind))
-            raise HTTPException(503, detail, headers=_RETRY_AFTER) from error
+            raise HTTPException(503, detail, headers=RETRY_AFTER) from error
 
     async def _begin(self, hub: Hub, stream: Stream, initial: Initial) -> RunningStream | None:
         running = RunningStream(stream, hub, self._on_end(stream))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.params import Depends as DependsMarker
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
 from .._channel import Channel
-from .._checks import check_callable, check_hook
+from .._checks import check_callable
 from .._errors import ConfigurationError
 from .._manager import ChannelManager, engine_of
-from .hooks import SessionHook, StreamHooks
+from .hooks import SessionHook, StreamHooks, check_hook
 from .lifespan import sse_lifespan
 from .response import ChannelResponse
 from .snapshot import SnapshotRoute
@@ -62,7 +63,8 @@ def create_sse_router(
 
     Every dependency of the route, with its sub-dependencies, is closed before the first byte, so
     that an open stream holds no database connection; their errors are ordinary HTTP errors. The
-    router starts the manager with the application.
+    cookies and headers that they set on FastAPI's `Response` are sent with the stream. The router
+    starts the manager with the application.
 
     Args:
         manager: The manager whose channels are streamed.
@@ -72,7 +74,8 @@ def create_sse_router(
             a browser's `EventSource` to stop.
         initial_event: A dependency-style callable that returns an event, a list of events or
             `None`, for streams that do not resume and after a reset. Runs in a dependency scope
-            of its own, at a time from which on no published event can be missed.
+            of its own, at a time from which on no published event can be missed, so what it sets
+            on a `Response` is not sent.
         on_connect: Called with the session once it is counted, before the first byte; `async` or
             not. An `HTTPException` that it raises is the response.
         on_disconnect: Called with the session once it is no longer counted, for up to 10 seconds.
@@ -94,39 +97,44 @@ def create_sse_router(
     provider = channel or manager.channel_for(_only_parameter(path))
     engine = engine_of(manager)
     snapshot = None if initial_event is None else SnapshotRoute(initial_event, engine.encoder.body)
-    endpoint = _endpoint(provider, StreamHooks(snapshot, on_connect, on_disconnect))
-    lifespan = sse_lifespan(manager)
-    router = APIRouter(lifespan=lifespan)
-    name = name or f"stream_{_snake(engine.declaration.name)}"
-    router.add_api_route(
+    hooks = StreamHooks(snapshot, on_connect, on_disconnect)
+    needed: dict[str, Callable[..., Any]]
+    needed = {"channel": provider, "last_event_id": _last_event_id}
+    documented = needed if initial_event is None else {**needed, "initial_event": initial_event}
+    router = APIRouter(lifespan=sse_lifespan(manager))
+    add_route = functools.partial(
+        router.add_api_route,
         path,
-        endpoint,
-        methods=["GET"],
-        name=name,
+        name=name or f"stream_{_snake(engine.declaration.name)}",
         tags=tags,
         dependencies=dependencies,
+        responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
+    )
+    add_route(
+        _endpoint(needed, hooks),
+        methods=["GET", "HEAD"],
+        include_in_schema=False,
+        response_model=None,
+    )
+    # The route above serves every request. This one is for OpenAPI, which reads a route's
+    # dependencies: `initial_event` is one for those who call, though it runs apart.
+    add_route(
+        _endpoint(documented, hooks),
+        methods=["GET"],
         summary=f"Stream {engine.declaration.name}",
         description=_description(engine),
         response_class=EventStreamDocs,
         response_model=_named(engine),
         response_description="A stream of server-sent events",
-        responses={503: {"description": "Shutting down, or too many streams"}, **(responses or {})},
-    )
-    router.add_api_route(
-        path,
-        endpoint,
-        methods=["HEAD"],
-        name=name,
-        dependencies=dependencies,
-        include_in_schema=False,
-        response_model=None,
     )
     return router
 
 
-def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[..., Any]:
+def _endpoint(
+    dependencies: Mapping[str, Callable[..., Any]], hooks: StreamHooks[T]
+) -> Callable[..., Any]:
     async def stream(
-        channel: Channel[T], last_event_id: str | None, last_event_id_query: str | None
+        channel: Channel[T], response: Response, last_event_id: str | None, **_others: object
     ) -> ChannelResponse[T]:
         if not isinstance(channel, Channel):
             msg = (
@@ -134,19 +142,20 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
                 "return manager.channel(resource_id)"
             )
             raise ConfigurationError(msg)
-        # Mercure's rule: the header wins, for it is newer after a reconnect
-        return ChannelResponse(channel, hooks, last_event_id or last_event_id_query)
+        # FastAPI leaves it empty where no dependency sets it
+        if response.status_code not in {None, 200}:
+            msg = (
+                f"a dependency set the status {response.status_code}, but a stream has 200; "
+                f"raise HTTPException({response.status_code}) to refuse it"
+            )
+            raise ConfigurationError(msg)
+        return ChannelResponse(channel, hooks, last_event_id, response.headers.raw)
 
-    header = Header(alias="Last-Event-ID", description="Where a reconnecting client stands.")
-    query = Query(
-        alias="last_event_id",
-        description="The same for clients that cannot send the header across origins.",
-    )
-    parameters = {
-        "channel": Annotated[Any, Depends(provider)],
-        "last_event_id": Annotated[str | None, header],
-        "last_event_id_query": Annotated[str | None, query],
+    annotations: dict[str, Any] = {
+        name: Annotated[Any, Depends(dependency)] for name, dependency in dependencies.items()
     }
+    # FastAPI adds what dependencies set on it to everything but a response of an endpoint
+    annotations["response"] = Response
     # the annotations are built here, so they cannot be resolved from this module's strings
     stream.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
@@ -154,12 +163,38 @@ def _endpoint(provider: Callable[..., Any], hooks: StreamHooks[T]) -> Callable[.
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 annotation=annotation,
-                default=inspect.Parameter.empty if name == "channel" else None,
             )
-            for name, annotation in parameters.items()
+            for name, annotation in annotations.items()
         ]
     )
     return stream
+
+
+async def _last_event_id(
+    request: Request,
+    header: Annotated[
+        str | None,
+        Header(alias="Last-Event-ID", description="Where a reconnecting client stands."),
+    ] = None,
+    _documented: Annotated[
+        str | None,
+        Query(
+            alias="last_event_id",
+            description="The same for clients that cannot send the header across origins.",
+        ),
+    ] = None,
+) -> str | None:
+    """Find where a client wants to go on.
+
+    Mercure's rule: the header wins, for it is newer after a reconnect. Clients without it write
+    the parameter as each likes (`lastEventId`, `lastEventID`), after what the page's URL has.
+    """
+    if header:
+        return header
+    for name, value in reversed(request.query_params.multi_items()):
+        if value and re.sub("[-_]", "", name).lower() == "lasteventid":
+            return value
+    return None
 
 
 def _only_parameter(path: str) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .stream import Stream
     from .subscriber import Subscriber
 
-# Seconds. A healthy client takes its last bytes at once; others would hold up the shutdown.
+# Seconds; a healthy client takes its last bytes at once, and others would hold up the shutdown.
 _GRACE = 0.5
 
 
@@ -29,7 +29,7 @@ class Drain:
         streams: Collection[Stream],
         subscribers: Collection[Subscriber],
     ) -> None:
-        """Prepare to end what is in these collections by then."""
+        """Prepare to end what these collections hold when the drain begins."""
         self.is_under_way = False
         self._loop = loop
         self._streams = streams
@@ -70,9 +70,10 @@ class Drain:
             self._loop.call_soon_threadsafe(self.begin)
 
     def watch_server_of(self, stream: Stream) -> None:
-        """Notice the shutdown of a server that is told of it without a signal."""
+        """Notice the shutdown of a server whose processes get no signal."""
         self._all_gone.clear()
-        if self._watching is None:
+        # the first stream shows the server of all
+        if len(self._streams) == 1 and self._watching is None:
             shutdown = stream.sender.server_shutdown()
             if shutdown is not None:
                 self._watching = self._loop.create_task(self._after(shutdown))

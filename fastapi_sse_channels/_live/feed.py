@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.position import Position, parse_event_id
-from .courtesy import Courtesy
+from .backpressure import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from .._core.log import Log
     from .._core.wire import ResetReason
+    from .reader import Reader
 
 
 # a few events are appended without a pause, however short the history is
 _ALWAYS_FITS = 8
-# seconds; what is left of a wait may be too little for the clock to tell
+# seconds; the clock cannot tell whether a shorter wait is over
 _SHORTEST_WAIT = 1e-4
-
-
-class Reader(Protocol):
-    """A cursor into a feed's log."""
-
-    @property
-    def offset(self) -> int:
-        """The offset of the last entry taken."""
-        ...
-
-    @property
-    def stuck_since(self) -> float | None:
-        """When it last took something, by the event loop's time; `None` if it takes all it gets."""
-        ...
-
-    @property
-    def is_guest(self) -> bool:
-        """Whether it has not begun to take what is published."""
-        ...
-
-    def flush(self, now: float) -> Coroutine[object, object, None] | None:
-        """Take what the log holds beyond the cursor.
-
-        Returns:
-            What is left to await, where it could not be done at once.
-        """
-        ...
 
 
 class Start(NamedTuple):
@@ -54,7 +28,7 @@ class Start(NamedTuple):
     Attributes:
         position: Its cursor.
         resumed: Whether it continues after the client's last event id.
-        reset: Why it does not, although the client had one.
+        reset: Why it does not, although the client sent an id.
     """
 
     position: Position
@@ -66,11 +40,13 @@ class Feed:
     """The log of one followed channel with its readers."""
 
     __slots__ = (
-        "_courtesy",
+        "_bytes_under_way",
         "_mark_dirty",
+        "_patience",
         "_progress",
         "_safe_offset",
         "_shown_offset",
+        "_under_way",
         "dirty",
         "key",
         "log",
@@ -97,7 +73,9 @@ class Feed:
         self.session_count = 0
         self.dirty = False
         self._mark_dirty = mark_dirty
-        self._courtesy = Courtesy(patience)
+        self._patience = Patience(patience)
+        self._under_way = 0
+        self._bytes_under_way = 0
         self._progress: asyncio.Future[None] | None = None
         self._safe_offset = 0
         self._shown_offset = 0
@@ -131,7 +109,7 @@ class Feed:
 
     def start(self, last_event_id: str | None) -> Start:
         """Decide where a new reader begins."""
-        # nothing is published on a quiet channel that would drop what is too old
+        # no publish on a quiet channel drops what is too old
         self.log.expire(self.log.clock())
         top = self.log.top
         if not last_event_id:
@@ -147,7 +125,7 @@ class Feed:
         return Start(resume.position, resumed=True, reset=None)
 
     def may_be_behind(self, last_event_id: str | None) -> bool:
-        """Whether this log may lack what the client knows of a process that is ahead."""
+        """Whether the client's id may come from a process that is ahead of this log."""
         resume = parse_event_id(last_event_id) if last_event_id else None
         gap = None if resume is None else self.log.gap(resume.position)
         return gap in {"ahead", "epoch"}
@@ -168,51 +146,60 @@ class Feed:
             self._progress.set_result(None)
 
     async def make_room(self, nbytes: int) -> None:
-        """Wait until an event of `nbytes` overruns no reader that keeps up; see `Courtesy`.
+        """Wait until an event of `nbytes` overruns no reader that keeps up; see `Patience`.
+
+        The room is the event's until `end_publish`.
 
         Args:
             nbytes: Length of the event's frame.
         """
         waited = 0.0
         # one scan of the readers is enough for about as many publishes as the log has room for
-        while self.log.floor_after(nbytes) > self._safe_offset:
+        while not self._has_room(nbytes):
             now = asyncio.get_running_loop().time()
             holder = self._holder(now)
             self._safe_offset = self.log.top.offset if holder is None else holder.offset
-            left = self._courtesy.patience - waited
-            has_room = self.log.floor_after(nbytes) <= self._safe_offset
-            if holder is None or has_room or left < _SHORTEST_WAIT:
-                return
-            waited += await self._wait_for(holder, now, min(left, self._courtesy.step))
+            left = self._patience.longest - waited
+            if holder is None or left < _SHORTEST_WAIT or self._has_room(nbytes):
+                break
+            waited += await self._wait_for(holder, now, min(left, self._patience.step))
+        self._under_way += 1
+        self._bytes_under_way += nbytes
+
+    def end_publish(self, nbytes: int) -> None:
+        """Give up the room of an event that is in the log now, or was refused."""
+        self._under_way -= 1
+        self._bytes_under_way -= nbytes
+        self.progressed()
+
+    def _has_room(self, nbytes: int) -> bool:
+        # what this process has on its way to the log takes room as well
+        floor = self.log.floor_after(nbytes + self._bytes_under_way, count=1 + self._under_way)
+        return floor <= self._safe_offset
 
     def _holder(self, now: float) -> Reader | None:
         """Find the reader that stands lowest among those that publishing waits for."""
         holder = None
-        courtesy = self._courtesy.limits(now)
         for reader in self.readers:
-            if holder is not None and reader.offset >= holder.offset:
-                continue
-            since = reader.stuck_since
-            if since is None or now - since < courtesy[reader.is_guest]:
+            is_lower = holder is None or reader.offset < holder.offset
+            if is_lower and self._patience.allows(reader, now):
                 holder = reader
         return holder
 
     async def _wait_for(self, holder: Reader, now: float, seconds: float) -> float:
-        """Wait until a reader moves, or look again after `seconds`, for it may have turned slow.
+        """Wait until a reader moves, or at most `seconds`, for the reader may have turned slow.
 
         Returns:
-            How many seconds were waited for the reader, not for the event loop.
+            How many seconds were waited for the reader or the store, not for the event loop.
         """
-        offset, is_stuck = holder.offset, holder.stuck_since is not None
+        since, credit = holder.stuck_since, holder.credit
+        is_for_others = self._under_way > 0
         await self._next_progress(seconds)
-        if not is_stuck:
-            # it is handed what there is as soon as the loop comes to that
-            return 0.0
         ended = min(asyncio.get_running_loop().time(), now + seconds)
-        is_reading = holder in self.readers and holder.offset > offset and not holder.is_guest
-        if not is_reading:
-            self._courtesy.spend(now, ended)
-        return ended - now
+        if since is not None:
+            self._patience.spend(since, credit, now, ended)
+        # the event loop comes to a reader that is not stuck by itself
+        return 0.0 if since is None and not is_for_others else ended - now
 
     async def _next_progress(self, seconds: float) -> None:
         if self._progress is None or self._progress.done():

@@ -18,17 +18,17 @@ from .signals import SignalChain
 if TYPE_CHECKING:
     from .._core.log import Retention
     from ..brokers import Broker
-    from .feed import Reader
+    from .reader import Reader
     from .stream import Stream
     from .subscriber import Subscriber
 
 
 class Hub:
-    """The running part of a manager, bound to one event loop; what a `Node` is to a Redis broker.
+    """The running part of a manager, bound to one event loop; as a `Node` is that of a broker.
 
     Attributes:
         loop: The event loop.
-        streams: Every stream that is admitted.
+        streams: Every admitted stream.
         subscribers: Every reader inside Python.
         fanout: Sends to them.
         drain: Ends them.
@@ -94,7 +94,7 @@ class Hub:
             make: Makes the stream, once the channel is followed.
 
         Returns:
-            A stream that `dismiss` is owed for.
+            The stream; the caller must `dismiss` it.
 
         Raises:
             DrainingError: The streams of this process are being ended.
@@ -104,7 +104,7 @@ class Hub:
         self._check_limit()
         feed = await self.follow(key, last_event_id)
         try:
-            # again: others may have been admitted while this one waited for the broker
+            # the limit is checked again, for others may have been admitted during the wait
             self._check_limit()
             stream = make(feed)
         except BaseException:
@@ -165,12 +165,12 @@ class Hub:
         may_be_old = feed is not None
         if feed is None:
             feed = self._feeds[key] = Feed(key, self.fanout.mark, patience=self._slow_after)
-            # a feed keeps this task, which would keep the context of the request that came first
+            # the feed keeps this task, and the task would keep the first request's context
             feed.ready = Context().run(self.loop.create_task, self._follow(feed))
         feed.users += 1
         try:
             assert feed.ready is not None
-            # shielded: it also belongs to everyone else who waits for this channel
+            # the task is shielded, for everyone else who waits for this channel needs it too
             await asyncio.shield(feed.ready)
             if may_be_old and feed.may_be_behind(last_event_id):
                 await self._broker.refresh(key)
@@ -199,7 +199,8 @@ class Hub:
 
     def _check_limit(self) -> None:
         if self._max_sessions is not None and len(self.streams) >= self._max_sessions:
-            msg = f"max_sessions={self._max_sessions} streams are open in this process"
+            limit = f"max_sessions={self._max_sessions}"
+            msg = f"{limit} streams of this manager are open in this process"
             raise SessionLimitError(msg)
 
     def _count(self, feed: Feed, change: int) -> None:

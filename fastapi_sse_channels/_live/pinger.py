@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 _SLOTS = 16
-# seconds after which every stream is looked at, however rare its pings are
+# seconds; every stream is checked this often, however rare its pings are
 _LONGEST_TURN = 15.0
 
 
@@ -24,7 +24,7 @@ class Pinger:
     """One timer for all streams.
 
     A wheel of slots: a stream waits in the slot in which its ping is due. If something was sent
-    to it since, it moves on to a later slot instead. Pings are late by one slot at most.
+    to it since, the stream moves on to a later slot instead. Pings are late by one slot at most.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Pinger:
         """Keep a stream's connection from looking idle until it ends."""
         self._place(stream, _SLOTS - 1)
         if self._timer is None:
-            # else the context of the first stream's request is kept for as long as there are pings
+            # the timer would otherwise keep the context of the first stream's request
             self._timer = self._loop.call_later(self._tick_length, self._tick, context=Context())
 
     def discard(self, stream: Stream) -> None:
@@ -86,8 +86,8 @@ class Pinger:
 def _end_left(streams: Iterable[Stream]) -> None:
     """End the streams of clients that have left.
 
-    A server that gets a second request on a stream's connection stops reading, or tells only that
-    request that the client has left (uvicorn 0.54 does both).
+    After a second request on a stream's connection, a server stops reading, or reports a client
+    that has left to the second request alone (uvicorn 0.54 does both).
     """
     connections = {c: stream for stream in streams if (c := stream.sender.connection) is not None}
     for connection in left_by_peer(connections):

@@ -20,7 +20,7 @@ _DISCONNECT_TIMEOUT = 10.0
 
 
 class RunningStream:
-    """Runs an admitted stream until its end, and then has the application told."""
+    """Runs an admitted stream until its end, and then calls the application's hook."""
 
     __slots__ = ("_hub", "_on_end", "_stream")
 
@@ -31,7 +31,7 @@ class RunningStream:
 
         Args:
             stream: An admitted stream.
-            hub: That admitted it.
+            hub: The hub that admitted it.
             on_end: Awaited once the stream is no longer counted.
         """
         self._stream = stream
@@ -48,22 +48,22 @@ class RunningStream:
             while not stream.is_ended and (await receive())["type"] != "http.disconnect":
                 pass
         except asyncio.CancelledError:
-            # this is how a stream wakes its task, without a second task or a timer; but the server
-            # may have cancelled it as well
+            # a stream wakes its task in this way, without a second task or a timer; but the server
+            # may have cancelled the task as well
             if not stream.has_woken_task or task.uncancel():
                 raise
         finally:
             await self.end()
 
     async def end(self) -> None:
-        """Send nothing more, stop counting the stream, and have the application told."""
+        """Send nothing more, stop counting the stream, and call the application's hook."""
         self._stream.leave()
         self._hub.dismiss(self._stream)
         if self._on_end is None:
             return
         telling = asyncio.ensure_future(self._on_end())
         telling.add_done_callback(self._told)
-        # some servers cancel the request of a client that left; the hook goes on by itself then
+        # some servers cancel the request of a client that left; the hook then goes on without it
         await asyncio.wait([telling], timeout=_DISCONNECT_TIMEOUT)
         if not telling.done():
             telling.cancel()

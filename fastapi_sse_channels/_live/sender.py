@@ -11,10 +11,11 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._servers.shutdown import shutdown_of_server
 from .._servers.transport import (
     AbortableTransport,
+    bound_buffer,
     past_forwarders,
-    shutdown_behind,
     transport_behind,
 )
 from .._servers.uvicorn import Chunks, DirectWriter, direct_writer
@@ -23,30 +24,50 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
 
 
+# bytes a second
+_SLOWEST = 64 * 1024
+
+
 class StalledError(Exception):
     """The client reads nothing."""
 
 
 class Sender:
-    """Sends the messages of one response."""
+    """Sends the messages of one response.
 
-    __slots__ = ("_context", "_direct", "_receive", "_send", "_timeout", "_transport")
+    Attributes:
+        direct: Writes pieces past `send`, where that is possible.
+    """
 
-    def __init__(self, send: Send, receive: Receive, *, timeout: float) -> None:
+    __slots__ = (
+        "_context",
+        "_is_encrypted",
+        "_receive",
+        "_send",
+        "_timeout",
+        "_transport",
+        "direct",
+    )
+
+    def __init__(
+        self, send: Send, receive: Receive, *, timeout: float, is_encrypted: bool = False
+    ) -> None:
         """Prepare to send.
 
         Args:
-            send: Of the request.
-            receive: Of the request.
+            send: The request's `send`.
+            receive: The request's `receive`.
             timeout: Seconds after which a client that reads nothing is given up.
+            is_encrypted: Whether the client speaks TLS, be it with the server or a proxy.
         """
         self._send = send
         self._receive = receive
         self._timeout = timeout
-        self._direct: DirectWriter | None = None
+        self._is_encrypted = is_encrypted
+        self.direct: DirectWriter | None = None
         self._transport: AbortableTransport | None = None
-        # The request's contextvars, for middleware that reads them in `send`. None where they are
-        # empty: a context for each of thousands of streams is memory, and entering it is time.
+        # Middleware may read the request's contextvars in `send`. This is None where they are
+        # empty, which saves memory for each stream, and a switch for each delivery.
         self._context = contextvars.copy_context() or None
 
     async def send_opening(
@@ -57,14 +78,19 @@ class Sender:
         Args:
             start: The response's head.
             pieces: The body's first bytes.
-            chunks: Where given, later pieces may be written past `send`.
+            chunks: Allows later pieces to be written past `send`.
 
         Raises:
             StalledError: The client reads nothing.
         """
-        await self.complete(self._send_all(start, pieces))
+        if self._is_encrypted and (connection := self.connection) is not None:
+            bound_buffer(connection)
+        opening = tuple(pieces)
+        # a client that takes its time over much is not one that reads nothing
+        seconds = self._timeout + sum(map(len, opening)) / _SLOWEST
+        await self._complete(self._send_all(start, opening), seconds)
         if chunks is not None:
-            self._direct = direct_writer(self._send, chunks)
+            self.direct = direct_writer(self._send, chunks)
 
     async def _send_all(self, start: Message, pieces: Iterable[bytes]) -> None:
         await self._send(start)
@@ -72,15 +98,7 @@ class Sender:
         for piece in pieces:
             await self._send(body(piece))
 
-    def write(self, piece: bytes) -> bool:
-        """Write a piece past `send`.
-
-        Returns:
-            Whether that was possible; if not, `send` is needed.
-        """
-        return self._direct is not None and self._direct.write(piece)
-
-    def step(self, message: Message) -> Coroutine[Any, Any, None] | None:
+    def step(self, message: Message) -> Awaitable[None] | None:
         """Take the first step of a send, which is the only one unless the client reads slowly.
 
         Returns:
@@ -103,7 +121,7 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
-        # where `send` itself raises, as that of granian does, the error comes when awaited too
+        # `send` itself may raise (granian's does); the caller meets that error when it awaits, too
         await self.complete(self._call(message))
 
     async def _call(self, message: Message) -> None:
@@ -115,14 +133,17 @@ class Sender:
         Raises:
             StalledError: The client reads nothing.
         """
+        await self._complete(sending, self._timeout)
+
+    async def _complete(self, sending: Awaitable[None], seconds: float) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 await sending
         except TimeoutError as error:
             raise StalledError from error
 
     def within_context(self, call: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        """Have every step of a coroutine see the request's contextvars."""
+        """Run every step of a coroutine in the request's context."""
         return call if self._context is None else _steps_within(self._context, call)
 
     @property
@@ -133,8 +154,8 @@ class Sender:
         return self._transport
 
     def server_shutdown(self) -> Callable[[], Awaitable[None]] | None:
-        """Return what to await for a server's shutdown that comes without a signal."""
-        return shutdown_behind(self._send, self._receive)
+        """Return what ends once the server shuts down without a signal, for the caller to await."""
+        return shutdown_of_server(self._send, self._receive)
 
 
 def body(piece: bytes, *, more: bool = True) -> Message:
@@ -162,7 +183,7 @@ def _rest_of(
     while True:
         try:
             value = yield waiting_for
-        except BaseException as error:  # cancellation too belongs to the coroutine
+        except BaseException as error:  # the coroutine handles cancellation too
             step: Callable[[Any], Any] = call.throw
             argument: Any = error
         else:

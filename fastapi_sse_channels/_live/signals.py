@@ -1,4 +1,4 @@
-"""Notice a shutdown before the server waits for its streams to end.
+"""Notices a shutdown before the server waits for its streams to end.
 
 Lifespan shutdown comes too late: uvicorn, granian and gunicorn run it after connections are
 closed, and wait for open streams first.
@@ -18,7 +18,7 @@ _Handler = Callable[[int, FrameType | None], object]
 def _signals() -> Iterator[signal.Signals]:
     yield signal.SIGTERM
     yield signal.SIGINT
-    # gunicorn passes a SIGINT on to its workers as this; elsewhere it may be anything
+    # gunicorn passes a SIGINT on to its workers as SIGQUIT, which elsewhere may mean anything
     if "gunicorn" in sys.modules:
         yield signal.SIGQUIT
 
@@ -67,14 +67,14 @@ class SignalChain:
             if current is ours:
                 signal.signal(number, ours.previous)
             while isinstance(current, _ChainedHandler):
-                # a handler of an application that started later, and has not stopped yet
+                # an application that started later may still have its own handler in front
                 if current.previous is ours:
                     current.previous = ours.previous
                 current = current.previous
         self._installed.clear()
 
     def _is_in(self, handler: object) -> bool:
-        # other managers chain before and after this one, which must not make the chain grow
+        # managers that start and stop in any order must not make the chain grow
         while isinstance(handler, _ChainedHandler):
             if handler.callback == self._callback:
                 return True

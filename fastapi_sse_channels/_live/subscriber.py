@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from .._core.cursor import Cursor
@@ -11,6 +12,7 @@ from .._core.wire import data_of
 from .._errors import StreamResetError
 
 if TYPE_CHECKING:
+    from .._core.wire import ResetReason
     from .feed import Feed
 
 
@@ -22,18 +24,20 @@ class Subscriber(Cursor):
         position: The position of the last event that was handed out.
         stuck_since: See `Reader.stuck_since`.
         is_guest: See `Reader.is_guest`.
+        credit: See `Reader.credit`.
     """
 
     def __init__(self, feed: Feed, last_event_id: str | None) -> None:
         """Begin after an event, or with the next one."""
         super().__init__(feed.log)
         self.feed = feed
-        # not being asked for anything yet counts as being stuck: a program may never ask
+        # a reader counts as stuck until its program asks for an event, which it may never do
         self.is_guest = True
+        self.credit = 0.0
         self.stuck_since: float | None = asyncio.get_running_loop().time()
         start = feed.start(last_event_id)
         self.position = start.position
-        self._reset = start.reset
+        self._reset: ResetReason | None = start.reset
         self.go_back_to(start.position)
         self._changed = asyncio.Event()
         self._is_ended = False
@@ -48,6 +52,8 @@ class Subscriber(Cursor):
             StreamResetError: Events were missed; raised once for each hole.
         """
         self.is_guest = False
+        # a program that asks for events is waited for as long as one publish may take
+        self.credit = math.inf
         while (event := self._take()) is None and not self._is_ended:
             self.stuck_since = None
             self._changed.clear()

@@ -1,4 +1,4 @@
-"""Run a coroutine on the event loop of another thread, and wait for it as long as that loop lives.
+"""Runs a coroutine on another thread's event loop, and waits for it while that loop lives.
 
 A coroutine that is handed to a loop in its last turn is never run, and its future never done.
 """
@@ -74,7 +74,7 @@ def _hand_over(
 ) -> Future[str]:
     try:
         return asyncio.run_coroutine_threadsafe(publishing, loop)
-    except RuntimeError as error:  # closed already
+    except RuntimeError as error:  # the loop is closed already
         publishing.close()
         raise BrokerClosedError(_LOOP_ENDED) from error
 

@@ -86,13 +86,14 @@ class Broker(ABC):
     more. `refresh` brings the log to the state that the store had at the call, or a later one.
 
     **Life.** `start` and `stop` nest: the last `stop` ends it. A broker that needs no start may be
-    used without. After the last `stop`, every coroutine but `start` and `stop` raises
-    `BrokerClosedError`; `start` makes the broker usable again, on any event loop. A broker belongs
-    to one event loop at a time and holds nothing bound to a loop after `stop`.
+    used without, on any event loop. After the last `stop`, every coroutine but `start` and `stop`
+    raises `BrokerClosedError` on that event loop; `start` makes the broker usable again, on any. A
+    broker belongs to one event loop at a time and holds nothing bound to a loop after `stop`.
 
     **Failing.** If the store is away, `publish` raises `PublishError` within 2 seconds; the event
     is then not stored twice, whatever is retried with the same `idempotency_key`. What a store
     refuses leaves no trace in it. `subscribe` and `refresh` raise `BrokerError`. No call hangs.
+    `is_healthy` is false while the store is away, as soon as the broker knows.
     """
 
     _claimed: frozenset[str] = frozenset()
@@ -113,6 +114,15 @@ class Broker(ABC):
     def store(self) -> Hashable:
         """Identifies the store; equal for brokers on which equal keys are the same channel."""
         return self
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether a started broker can use its store, as far as it knows; for health checks.
+
+        Neither asks the store nor waits, and never raises. By default true: such a broker has no
+        store that could be away.
+        """
+        return True
 
     async def compare(self, keys: str, declaration: str) -> None:  # noqa: B027  # not for all
         """Log where another program declares the same channels differently.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
+from weakref import ref
 
 from .._checks import check_whole
 from .._core.log import Log, Retention, new_log
 from .._core.position import Position, new_epoch, new_nonce
 from ._base import IDEMPOTENCY_WINDOW, Broker, closed_error, digest
 from ._workers import warn_if_several_workers
+
+
+def _nowhere() -> None:
+    """Stand for no event loop."""
 
 
 class _Idle(NamedTuple):
@@ -60,7 +66,7 @@ class MemoryBroker(Broker):
         self._published: OrderedDict[bytes, tuple[Position, float]] = OrderedDict()
         self._session_counts: dict[str, int] = {}
         self._starts = 0
-        self._closed = False
+        self._stopped_on: Callable[[], object] = _nowhere
         self._warned = False
 
     def __repr__(self) -> str:
@@ -70,14 +76,17 @@ class MemoryBroker(Broker):
     async def start(self) -> None:
         """See `Broker.start`; this broker needs it after a `stop` only."""
         self._starts += 1
-        self._closed = False
+        self._stopped_on = _nowhere
         self._warn_once()
 
     async def stop(self) -> None:
-        """See `Broker.stop`; what is stored stays until the process ends."""
+        """See `Broker.stop`; what is stored stays until the process ends.
+
+        Another event loop may use the broker without a start, as it might have before.
+        """
         self._starts = max(0, self._starts - 1)
         if self._starts == 0:
-            self._closed = True
+            self._stopped_on = ref(asyncio.get_running_loop())
             for key in tuple(self._followed):
                 self.unsubscribe(key)
 
@@ -150,7 +159,7 @@ class MemoryBroker(Broker):
             warn_if_several_workers()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._stopped_on() is asyncio.get_running_loop():
             raise closed_error(self)
 
     def _take(self, key: str, retention: Retention, now: float) -> Log:

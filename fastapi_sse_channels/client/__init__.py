@@ -13,6 +13,7 @@ from ._errors import (
     StreamRefusedError,
     UnauthorizedError,
 )
+from ._headers import HeadersRequest
 from ._state import InvalidPolicy
 from ._status import Closed, Connecting, Open, Status, Waiting, WaitReason
 from ._sync_connection import SyncConnection, connect_sync
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "ContentEncodingError",
     "ContentTypeError",
+    "HeadersRequest",
     "InvalidPolicy",
     "Open",
     "OversizeEventError",

@@ -17,12 +17,13 @@ _MAX_RETRY = 86_400.0
 def backoff(retry: float, failures: int, random: Callable[[], float]) -> float:
     """Return `retry`, doubled for each failure since the stream was last alive.
 
-    At most 30 s, or `retry` where the server asks for more; spread over its upper half, so that
-    clients do not come back together.
+    At most 30 s, or `retry` where the server asks for more. What has grown is spread over its upper
+    half, so that clients do not come back together; the first wait is exactly `retry`, for the
+    server spreads that one itself, and may ask for no less.
     """
     base = min(max(retry, _MIN_RETRY), _MAX_RETRY)
     delay = min(max(_MAX_DELAY, base), base * 2.0 ** min(failures, _MAX_DOUBLINGS))
-    return delay * (0.5 + random() / 2)
+    return max(base, delay * (0.5 + random() / 2))
 
 
 def retry_after(header: str | None, now: float) -> float:

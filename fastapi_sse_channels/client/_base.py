@@ -59,7 +59,7 @@ class BaseConnection(Generic[T]):
         *,
         read_timeout: float | None,
     ) -> Route:
-        headers = request_headers(own, given)
+        headers = request_headers(own, given, client.headers)
         timeout = stream_timeout(client.timeout, read_timeout)
         request = client.build_request("GET", self._url, headers=headers, timeout=timeout)
         return Route(client, request, headers)

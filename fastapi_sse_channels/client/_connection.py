@@ -12,6 +12,7 @@ from typing_extensions import TypeForm
 
 from .._core.parser import DEFAULT_MAX_EVENT_BYTES
 from ._base import BaseConnection
+from ._headers import HeadersRequest, asked_with_request
 from ._httpx import httpx
 from ._request import TRANSIENT, check_permanent
 from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AsyncHeaders = (
-    Mapping[str, str] | Callable[[], Mapping[str, str]] | Callable[[], Awaitable[Mapping[str, str]]]
+    Mapping[str, str]
+    | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+    | Callable[[HeadersRequest], Mapping[str, str] | Awaitable[Mapping[str, str]]]
 )
 
 
@@ -49,8 +52,9 @@ def connect(
         last_event_id: The id of an event after which to resume, such as `Connection.last_event_id`
             of an earlier run; without it, the stream starts afresh.
         headers: More headers, or a function that returns them, `async` or not. It is called before
-            every attempt, and once more after a 401 or 403; an `httpx.TransportError` or `OSError`
-            that it raises counts as a failed attempt.
+            every attempt, and once more after a 401 or 403; one that takes an argument is given a
+            `HeadersRequest`, which tells the two apart. An `httpx.TransportError` or `OSError` that
+            it raises counts as a failed attempt.
         client: The client to use, which is left open; by default the connection makes its own. Its
             read timeout does not apply.
         on_invalid: What to do with data that does not validate: `"raise"` an `InvalidEventError`,
@@ -101,7 +105,7 @@ class Connection(BaseConnection[T]):
     ) -> None:
         """Use `connect`."""
         super().__init__(state, url)
-        self._headers = headers
+        self._headers = asked_with_request(headers)
         self._given_client = client
         self._sleep = sleep
         self._client: httpx.AsyncClient | None = None
@@ -201,7 +205,7 @@ class Connection(BaseConnection[T]):
                 response = await self._send(own)
                 if response.status_code in UNAUTHORIZED and callable(self._headers):
                     await response.aclose()
-                    response = await self._send(own)
+                    response = await self._send(own, rejected=True)
         except TRANSIENT as error:
             check_permanent(error)
             self._lose(error, limit)
@@ -209,10 +213,10 @@ class Connection(BaseConnection[T]):
             if self._begins(response):
                 self._chunks = cast("AsyncGenerator[bytes]", response.aiter_bytes())
 
-    async def _send(self, own: Mapping[str, str]) -> httpx.Response:
+    async def _send(self, own: Mapping[str, str], *, rejected: bool = False) -> httpx.Response:
         client = self._entered(self._client)
         headers = self._headers
-        given = headers if headers is None or isinstance(headers, Mapping) else headers()
+        given = headers(HeadersRequest(rejected)) if callable(headers) else headers
         if isinstance(given, Awaitable):
             given = await given
         route = self._route(client, own, given, read_timeout=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -76,7 +77,9 @@ class Route:
 
     def leads_on(self, response: httpx.Response) -> bool:
         """Whether the response is a redirect to follow; `follow` then prepares the next request."""
-        return self._is_followed and response.next_request is not None
+        # an empty `Location` leads back here, for ever
+        leads_on = bool(response.headers.get("location"))
+        return self._is_followed and leads_on and response.next_request is not None
 
     def follow(self, response: httpx.Response) -> None:
         """Prepare the request to which a response redirects.
@@ -109,9 +112,20 @@ class Route:
         return httpx.RemoteProtocolError(msg, request=self.request)
 
 
-def request_headers(own: Mapping[str, str], given: Mapping[str, str] | None) -> httpx.Headers:
-    """Merge the user's headers with those the stream needs."""
+def request_headers(
+    own: Mapping[str, str], given: Mapping[str, str] | None, client: httpx.Headers
+) -> httpx.Headers:
+    """Merge the user's headers with those the stream needs.
+
+    Args:
+        own: What the stream needs.
+        given: The user's, for this stream.
+        client: The user's, for every request; they are added later.
+    """
     headers = httpx.Headers(given)
+    # no answer of a cache without asking the server; the user may know better
+    if "cache-control" not in client:
+        headers.setdefault("Cache-Control", "no-cache")
     # httpx refuses text that is not ASCII, and an id is UTF-8 on the wire: encode it here. It also
     # refuses spaces around a value, which do not belong to the value.
     headers.update({name.encode(): value.strip(" \t").encode() for name, value in own.items()})
@@ -130,8 +144,10 @@ def check_permanent(error: Exception) -> None:
         ConfigurationError: The URL or the headers cannot work.
     """
     if isinstance(error, _PERMANENT):
-        msg = f"the request cannot be sent: {error}; check the URL and the headers"
-        raise ConfigurationError(msg) from error
+        # without the header's value, which may be a token; the error itself would show it as well
+        said = re.sub(r"^(Illegal header \w+) b.*", r"\1", str(error), flags=re.DOTALL)
+        msg = f"the request cannot be sent: {said}; check the URL and the headers"
+        raise ConfigurationError(msg) from None
 
 
 def shown(url: httpx.URL) -> str:

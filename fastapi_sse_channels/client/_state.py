@@ -125,7 +125,8 @@ class StreamState(Generic[T]):
         self.last_event_id = last_event_id or ""
         self._frames: deque[Frame] = deque()
         self._parser = self._new_parser()
-        self._retry = _DEFAULT_RETRY
+        # spread, as a server would
+        self._retry = round(_DEFAULT_RETRY * (1 + options.random() / 2))
         self._failures = 0
         self._was_open = False
         # The stream began anew and has sent nothing else yet. A new stream misses nothing then: it
@@ -154,7 +155,6 @@ class StreamState(Generic[T]):
             "Accept": "text/event-stream",
             # a compressing proxy may hold events back, and inflated data has no size limit
             "Accept-Encoding": _IDENTITY,
-            "Cache-Control": "no-store",
         }
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id
@@ -195,7 +195,8 @@ class StreamState(Generic[T]):
             raise UnauthorizedError(status_code, _unauthorized(url, status_code))
         else:
             self.close("refused")
-            raise StreamRefusedError(status_code, _refused(url, status_code))
+            leads_on = bool(headers.get("location"))
+            raise StreamRefusedError(status_code, _refused(url, status_code, leads_on=leads_on))
         return False
 
     def feed(self, chunk: bytes) -> None:
@@ -405,7 +406,9 @@ def _unauthorized(url: str, status_code: int) -> str:
     )
 
 
-def _refused(url: str, status_code: int) -> str:
+def _refused(url: str, status_code: int, *, leads_on: bool) -> str:
+    if status_code in _REDIRECTIONS and not leads_on:
+        return f"{url} answered {status_code} without a Location; check the URL and the server"
     if status_code in _REDIRECTIONS:
         return (
             f"{url} answered {status_code}; use the URL it leads to, or pass a client with "

@@ -12,6 +12,7 @@ from typing_extensions import TypeForm
 
 from .._core.parser import DEFAULT_MAX_EVENT_BYTES
 from ._base import BaseConnection
+from ._headers import HeadersRequest, asked_with_request
 from ._httpx import httpx
 from ._request import TRANSIENT, check_permanent
 from ._state import DEFAULT_STALL_TIMEOUT, UNAUTHORIZED, InvalidPolicy, Options, StreamState
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
+Headers = (
+    Mapping[str, str]
+    | Callable[[], Mapping[str, str]]
+    | Callable[[HeadersRequest], Mapping[str, str]]
+)
 
 
 def connect_sync(
@@ -92,7 +97,7 @@ class SyncConnection(BaseConnection[T]):
     ) -> None:
         """Use `connect_sync`."""
         super().__init__(state, url)
-        self._headers = headers
+        self._headers = asked_with_request(headers)
         self._given_client = client
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
@@ -177,7 +182,7 @@ class SyncConnection(BaseConnection[T]):
             response = self._send(own)
             if response.status_code in UNAUTHORIZED and callable(self._headers):
                 response.close()
-                response = self._send(own)
+                response = self._send(own, rejected=True)
         except httpx.ReadTimeout:
             self._lose("stall")
         except TRANSIENT as error:
@@ -187,10 +192,10 @@ class SyncConnection(BaseConnection[T]):
             if self._begins(response):
                 self._chunks = cast("Generator[bytes]", response.iter_bytes())
 
-    def _send(self, own: Mapping[str, str]) -> httpx.Response:
+    def _send(self, own: Mapping[str, str], *, rejected: bool = False) -> httpx.Response:
         client = self._entered(self._client)
         headers = self._headers
-        given = headers if headers is None or isinstance(headers, Mapping) else headers()
+        given = headers(HeadersRequest(rejected)) if callable(headers) else headers
         route = self._route(client, own, given, read_timeout=self._state.stall_after)
         while True:
             with route.sending():

@@ -12,6 +12,7 @@ from ._errors import (
     UnexpectedEventError,
     UnexpectedResponseError,
 )
+from ._memory import in_memory
 from ._recording import RecordingPublisher
 from ._stream import SSETestStream
 from ._waiting import wait_for_sessions
@@ -28,5 +29,6 @@ __all__ = [
     "StreamTimeoutError",
     "UnexpectedEventError",
     "UnexpectedResponseError",
+    "in_memory",
     "wait_for_sessions",
 ]

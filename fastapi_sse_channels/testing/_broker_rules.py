@@ -434,6 +434,9 @@ class _Living(_Fixtures):
         with pytest.raises(BrokerClosedError):
             await use(new_broker)
 
+    async def test_started_broker_is_healthy(self, broker: Broker) -> None:
+        assert broker.is_healthy is True
+
     async def test_only_the_last_stop_closes_the_broker(self, new_broker: Broker) -> None:
         await new_broker.start()
         await new_broker.start()

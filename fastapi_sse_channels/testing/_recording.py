@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from .._manager import engine_of
 from .._publisher import Publisher
@@ -19,7 +20,9 @@ T = TypeVar("T")
 class RecordingPublisher(Publisher[T]):
     """Checks events as the real publisher does, and keeps them instead of sending them.
 
-    Used as `app.dependency_overrides[manager.publisher] = lambda: recorder`.
+    `with RecordingPublisher(manager) as recorder:` takes every event that this process publishes
+    with the manager meanwhile, through whatever publisher, channel or the manager itself. A
+    `SyncPublisher` has a store of its own, and is not recorded.
 
     Attributes:
         published: The resource id and the event of each publish, in order.
@@ -30,11 +33,25 @@ class RecordingPublisher(Publisher[T]):
         self._manager = manager
         self._adapter = engine_of(manager).union.adapter
         self._ids: dict[tuple[str, str], str] = {}
+        self._undo = ExitStack()
         self.published: list[tuple[str, T]] = []
 
     def __repr__(self) -> str:
         """Show how many events were recorded."""
         return f"<RecordingPublisher of {self._manager!r} published={len(self.published)}>"
+
+    def __enter__(self) -> Self:
+        """Take what is published from now on."""
+        engine = engine_of(self._manager)
+        self._undo.callback(setattr, engine, "record", engine.record)
+        engine.record = lambda key, event, idempotency_key: self._record(
+            engine.keys.resource_id(key), event, idempotency_key
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let events be published again."""
+        self._undo.close()
 
     async def publish(
         self,
@@ -66,7 +83,7 @@ class RecordingPublisher(Publisher[T]):
 
     def events(self, resource_id: str | int | UUID) -> list[T]:
         """Return what was published to one resource, in order."""
-        wanted = engine_of(self._manager).keys.resource_id(resource_id)
+        wanted = engine_of(self._manager).keys.canonical(resource_id)
         return [event for found, event in self.published if found == wanted]
 
     def clear(self) -> None:
@@ -80,7 +97,7 @@ class RecordingPublisher(Publisher[T]):
         event: T | Mapping[str, object],
         idempotency_key: str | None,
     ) -> str:
-        resource = engine_of(self._manager).keys.resource_id(resource_id)
+        resource = engine_of(self._manager).keys.canonical(resource_id)
         # encoded too: some events are only refused then
         engine_of(self._manager).encoder.encode(event)
         key = None if idempotency_key is None else (resource, idempotency_key)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
 from ._client import SSETestClient
+from ._memory import in_memory
 from ._recording import RecordingPublisher
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from .._manager import ChannelManager
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ T = TypeVar("T")
 class RecordPublisher(Protocol):
     """The type of the fixture `recording_publisher`."""
 
-    def __call__(self, app: FastAPI, manager: ChannelManager[T]) -> RecordingPublisher[T]:
-        """Replace a manager's publisher with one that records."""
+    def __call__(self, manager: ChannelManager[T]) -> RecordingPublisher[T]:
+        """Record what a manager would publish."""
         ...
 
 
@@ -50,24 +50,19 @@ def sse_client(pytestconfig: pytest.Config) -> Callable[..., SSETestClient]:
 
 @pytest.fixture
 def recording_publisher() -> Iterator[RecordPublisher]:
-    """Records what handlers publish, given an application and a manager.
+    """Records what is published with a manager, instead of publishing it, until the test ends.
 
-    `recorder = recording_publisher(app, manager)`; the override ends with the test.
+    `recorder = recording_publisher(manager)`; see `RecordingPublisher`.
     """
-    undo: list[Callable[[], object]] = []
-
-    def record(app: FastAPI, manager: ChannelManager[T]) -> RecordingPublisher[T]:
-        recorder = RecordingPublisher(manager)
-        previous = dict(app.dependency_overrides)
-        app.dependency_overrides[manager.publisher] = lambda: recorder
-        undo.append(lambda: _restore(app, previous))
-        return recorder
-
-    yield record
-    while undo:
-        undo.pop()()
+    with ExitStack() as stack:
+        yield lambda manager: stack.enter_context(RecordingPublisher(manager))
 
 
-def _restore(app: FastAPI, overrides: dict[Any, Any]) -> None:
-    app.dependency_overrides.clear()
-    app.dependency_overrides.update(overrides)
+@pytest.fixture
+def memory_broker() -> Iterator[Callable[..., None]]:
+    """Runs managers on an empty `MemoryBroker` until the test ends, whatever broker they have.
+
+    `memory_broker(manager, …)`, before the application starts; see `in_memory`.
+    """
+    with ExitStack() as stack:
+        yield lambda *managers: stack.enter_context(in_memory(*managers))

@@ -1,4 +1,4 @@
-"""What tests of clients share: npm packages, the client as it is built, and Chromium."""
+"""Tests of clients share npm packages, the built client, and Chromium."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 ROOT = Path(__file__).parent.parent.parent
 
-# after a shutdown clients come back within 5.5 s, and later if nobody is there yet
+# after a shutdown clients come back within 5.5 s, or later if no server answers yet
 expect.set_options(timeout=30_000)
 
 
@@ -35,7 +35,7 @@ RunFunction = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def run(processes: None) -> RunFunction:
-    """Run a program, and show what it printed if it fails unexpectedly."""
+    """Run a program, and show its output if it fails unexpectedly."""
 
     def run_(
         *command: str | Path, cwd: Path, check: bool = True, env: dict[str, str] | None = None
@@ -68,7 +68,7 @@ def npm_install(run: RunFunction) -> InstallFunction:
 
     def install(folder: Path) -> Path:
         lock = folder / "package-lock.json"
-        # written by npm at the end of an installation
+        # npm writes this file at the end of an installation
         done = folder / "node_modules" / ".package-lock.json"
         if not done.exists() or done.stat().st_mtime < lock.stat().st_mtime:
             run("npm", "ci", "--no-audit", "--no-fund", cwd=folder)
@@ -103,7 +103,7 @@ async def chromium(processes: None) -> AsyncIterator[Browser]:
                 "--disable-component-update",
                 "--disable-sync",
             ],
-            # Playwright turns off what users have
+            # Playwright turns off this cache, which users have
             ignore_default_args=["--disable-back-forward-cache"],
         )
         yield browser

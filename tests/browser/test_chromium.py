@@ -27,14 +27,14 @@ class Listener:
         return await self.page.evaluate(self._function(expression))
 
     async def until(self, expression: str) -> None:
-        # not by animation frames, of which windows in the background have none
+        # windows in the background have no animation frames, hence the interval
         await self.page.wait_for_function(self._function(expression), polling=20)
 
     def _function(self, expression: str) -> str:
         return f"() => {{ const log = logs[{self.number}]; return {expression} }}"
 
     async def until_number(self, number: int) -> list[int]:
-        """Wait for an event, and return all that came."""
+        """Wait for an event, and return all events so far."""
         await self.until(f"log.numbers.includes({number})")
         return list(await self.read("log.numbers"))
 
@@ -79,7 +79,7 @@ class Talker:
 
     @contextlib.asynccontextmanager
     async def talking(self) -> AsyncIterator[None]:
-        """Say one number after the other meanwhile."""
+        """Say one number after another in the background."""
         silent = asyncio.Event()
 
         async def talk() -> None:
@@ -121,7 +121,7 @@ class Proxy:
                     sink.write(data)
                     await sink.drain()
             except OSError:
-                pass  # one side is gone, and so is the other then
+                pass  # once one side is gone, the other is closed too
             finally:
                 sink.close()
 
@@ -171,7 +171,7 @@ def room(new_resource: Callable[[], str]) -> str:
 class TestRestart:
     @pytest.mark.parametrize("way", ["terminate", "kill"])
     @pytest.mark.parametrize("function", ["listen", "listenNatively"])
-    async def test_nothing_is_missed_and_nothing_comes_twice(
+    async def test_page_gets_every_event_once(
         self, *, serve, redis_url, open_page, listen, eventually, room, way, function
     ):
         environment = {"REDIS_URL": redis_url}
@@ -198,7 +198,7 @@ class TestRestart:
                 "resumed": True,
             }
 
-    async def test_history_that_is_lost_with_the_process_is_told_once(
+    async def test_history_lost_with_the_process_causes_one_reset(
         self, serve, open_page, listen, room
     ):
         node = serve("rooms:app")
@@ -215,7 +215,9 @@ class TestRestart:
         assert await listener.read("log.numbers") == [0, 1, 2, 3]
         assert await listener.read("log.resets") == ["epoch"]
 
-    async def test_503_of_a_deploy_is_waited_out(self, serve, redis_url, open_page, listen, room):
+    async def test_client_waits_out_the_503_of_a_deploy(
+        self, serve, redis_url, open_page, listen, room
+    ):
         environment = {"REDIS_URL": redis_url}
         node = serve("rooms:app", env=environment)
         talker = Talker(serve("rooms:app", env=environment).url, room)
@@ -286,7 +288,9 @@ async def test_page_restored_from_the_back_forward_cache_goes_on_where_it_was(
     assert await listener.read("log.resets") == []
 
 
-async def test_network_that_is_back_is_noticed_at_once(serve, open_page, listen, profile, room):
+async def test_client_reconnects_as_soon_as_the_network_is_back(
+    serve, open_page, listen, profile, room
+):
     node = serve("rooms:app")
     page = await open_page(f"{node.url}/page")
     listener = await listen(page, f"{room}/events")
@@ -333,7 +337,7 @@ async def test_redirect_takes_headers_to_no_other_origin(serve, open_page, liste
 
 
 class TestSharing:
-    async def test_two_components_of_a_page_are_one_connection(
+    async def test_components_of_a_page_share_one_connection(
         self, serve, open_page, listen, eventually, room
     ):
         node = serve("rooms:app")
@@ -358,7 +362,7 @@ class TestSharing:
         await eventually(nobody_is_there)
 
     @pytest.mark.parametrize("way", ["close", "crash"])
-    async def test_eight_tabs_are_one_connection_that_outlives_the_tab_that_holds_it(
+    async def test_eight_tabs_share_a_connection_that_outlives_its_tab(
         self, *, serve, open_page, listen, room, way
     ):
         node = serve("rooms:app")
@@ -373,7 +377,7 @@ class TestSharing:
         assert await sessions(node.url, room) == 1
 
         async with talker.talking():
-            # the first to ask holds the lock
+            # the first tab that asks holds the lock
             if way == "crash":
                 with pytest.raises(PlaywrightError, match="crash"):
                     await pages[0].goto("chrome://crash")
@@ -387,7 +391,7 @@ class TestSharing:
             assert await listener.read("log.resets") == []
         assert await sessions(node.url, room) == 1
 
-    async def test_tabs_of_two_users_are_two_connections(self, serve, open_page, listen, room):
+    async def test_tabs_of_two_users_have_two_connections(self, serve, open_page, listen, room):
         node = serve("rooms:app")
         for user in ["ann", "ann", "bob"]:
             page = await open_page(f"{node.url}/page")
@@ -395,7 +399,7 @@ class TestSharing:
 
         assert await sessions(node.url, room) == 2
 
-    async def test_tab_in_the_back_forward_cache_hands_the_connection_on(
+    async def test_tab_in_the_back_forward_cache_passes_the_connection_on(
         self, serve, open_page, listen, room
     ):
         node = serve("rooms:app")
@@ -415,7 +419,7 @@ class TestSharing:
         assert await second.until_number(last) == list(range(last + 1))
         assert await second.read("log.resets") == []
         assert await pages[0].evaluate("restored") == 1
-        # the other tab has kept what it missed
+        # the other tab has kept the events that this one missed
         assert await first.until_number(last) == list(range(last + 1))
         assert await first.read("log.resets") == []
         assert await sessions(node.url, room) == 1
@@ -437,7 +441,7 @@ HOSTILE = {
 
 class TestNativeEventSource:
     @pytest.mark.parametrize("kind", ["rooms", "named-rooms"])
-    async def test_receives_exactly_what_was_published(
+    async def test_event_source_receives_exactly_what_was_published(
         self, serve_shared, open_page, listen, new_resource, kind
     ):
         node = serve_shared("rooms:app")

@@ -1,4 +1,4 @@
-"""The example on three nodes behind one Redis, started as its user starts it."""
+"""A user starts the example on three nodes behind one Redis."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cluster(tmp_path, unused_ports, processes):
     [port] = unused_ports(1)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            # what the tests run on has everything installed
+            # the tests' own interpreter has everything installed
             [
                 "make",
                 "--no-print-directory",
@@ -68,7 +68,7 @@ def cluster(tmp_path, unused_ports, processes):
         assert time.monotonic() < deadline, started.log
         time.sleep(0.05)  # polling a process that cannot tell us
     yield started
-    # as Ctrl+C does
+    # Ctrl+C sends this signal
     os.killpg(process.pid, signal.SIGINT)
     process.wait(timeout=20)
     assert "\nStopped\n" in started.log
@@ -106,9 +106,7 @@ async def test_comment_posted_on_any_node_is_seen_on_all(cluster, open_page):
         await expect(shown(window)).to_have_text(["from C", "from B", "from A"])
 
 
-async def test_window_of_a_killed_node_goes_on_elsewhere_with_nothing_missing(
-    cluster, open_page, eventually
-):
+async def test_window_of_a_killed_node_goes_on_with_nothing_missing(cluster, open_page, eventually):
     (first_url, first_process), (second_url, _), _ = cluster.nodes.values()
     window, killer = await window_of(open_page, first_url), await window_of(open_page, second_url)
     await comment(window, "before")
@@ -125,15 +123,15 @@ async def test_window_of_a_killed_node_goes_on_elsewhere_with_nothing_missing(
     )
     await expect(window.locator("#node")).to_contain_text("Served by B, process")
     await expect(shown(window)).to_have_count(4)
-    # posted from the window whose own node is gone
+    # the window whose node is gone posts this comment
     await comment(window, "after")
     for each in (window, killer):
         await expect(shown(each)).to_have_count(5)
         await expect(shown(each).first).to_have_text("after")
         await expect(shown(each).last).to_have_text("before")
-        # those of a killed node are counted until its lease runs out
+        # viewers of a killed node count until its lease runs out
         await expect(each.locator("#viewers")).to_have_text("2 users viewing", timeout=15_000)
-    # the list was continued, not loaded again
+    # the page continued the list, and did not load it again
     await expect(window.locator(".comment[data-marked] .text")).to_have_text("before")
 
 
@@ -178,7 +176,7 @@ def test_missing_redis_is_named(tmp_path):
 
 
 @pytest.mark.processes
-def test_example_needs_nothing_of_redis_without_its_address():
+def test_example_without_redis_url_needs_no_redis():
     code = "import sys, example_app.main; print(*sys.modules)"
     env = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     done = subprocess.run(
@@ -188,7 +186,7 @@ def test_example_needs_nothing_of_redis_without_its_address():
     assert [name for name in done.stdout.split() if name.split(".")[0] == "redis"] == []
 
 
-def test_node_alone_can_neither_be_killed_nor_asked_from_elsewhere(serve, tmp_path):
+def test_single_node_can_neither_be_killed_nor_reached_from_elsewhere(serve, tmp_path):
     server = serve(
         "example_app.main:app", env={"DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/example.db"}
     )

@@ -56,7 +56,7 @@ def site(run, tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "-f", "docs/mkdocs.yml"]
     printed = run(*command, cwd=folder).stdout
 
-    # a docstring that cannot be read is no reason for Zensical to fail
+    # Zensical does not fail on a docstring that it cannot read
     assert re.fullmatch(
         r"Build started\nNo issues found\nBuild finished in \S+\n",
         re.sub(r"\x1b\[\d*m", "", printed),
@@ -77,7 +77,7 @@ def target_of(page: Path, link: str) -> tuple[Path, str]:
     return path, unquote(parts.fragment)
 
 
-def test_every_link_inside_leads_to_a_page_and_a_place_on_it(documents):
+def test_internal_links_lead_to_a_page_and_an_anchor(documents):
     broken = defaultdict(list)
     for page, document in documents.items():
         for link in (*document.links, *document.loaded):
@@ -91,7 +91,7 @@ def test_every_link_inside_leads_to_a_page_and_a_place_on_it(documents):
     assert broken == {}
 
 
-def test_no_page_loads_anything_from_elsewhere(documents):
+def test_pages_load_nothing_from_other_hosts(documents):
     loaded = {url for document in documents.values() for url in document.loaded}
 
     assert {url for url in loaded if urlsplit(url).netloc or urlsplit(url).scheme} == set()
@@ -118,7 +118,7 @@ def test_readme_is_short():
     assert len(DOCUMENTS["README.md"].splitlines()) <= 150
 
 
-async def test_pages_fit_a_phone_and_ask_nobody(open_page, documents, site):
+async def test_pages_fit_a_phone_and_call_no_other_host(open_page, documents, site):
     page = await open_page((site / "index.html").as_uri())
     await page.set_viewport_size({"width": 390, "height": 800})
     asked: set[str] = set()
@@ -137,7 +137,7 @@ async def test_search_finds_a_page_in_a_folder(open_page, site, eventually):
     await page.keyboard.type("count viewers")
 
     async def is_found() -> bool:
-        # the first result, once there is one; it is drawn where a test cannot look
+        # a test cannot see the first result, so it follows the result until it is there
         await page.keyboard.press("Enter")
         return "/guides/count-viewers.html" in page.url
 

@@ -78,7 +78,7 @@ async def test_reset_makes_the_page_fetch_what_it_missed(serve, environment, sho
     await expect(items).to_have_text(["after"])
 
 
-async def test_module_page_shows_nothing_but_counts(serve, environment, show):
+async def test_module_page_shows_counts_alone(serve, environment, show):
     server = serve("fragments:app", env=environment)
     page = await show(server.url, "module")
     await page.evaluate(
@@ -102,7 +102,7 @@ async def test_module_page_shows_each_count_and_survives_a_restart(serve, enviro
     await comment(server.url, "first")
     await expect(count).to_have_text("1")
 
-    # its events are gone with its memory: the page is told, and loads itself again
+    # the process lost its events with its memory, so the page gets a reset and reloads
     await page.evaluate("document.title = 'before'")
     await asyncio.to_thread(server.kill)
     await asyncio.to_thread(serve, "fragments:app", port=server.port, env=environment)
@@ -132,11 +132,11 @@ async def test_page_of_the_tutorial_shows_a_comment_in_all_windows(
         await expect(window.locator("li").first).to_have_text("comment-added")
 
 
-async def test_every_page_that_is_documented_is_shown(environment, serve):
+async def test_every_documented_page_is_tested(environment, serve):
     server = serve("fragments:app", env=environment)
     async with httpx2.AsyncClient(base_url=server.url) as http:
         shown = [await http.get(f"/pages/{name}") for name in ("module", "htmx-2", "htmx-4")]
 
     assert [response.status_code for response in shown] == [200] * 3
-    # the tutorial's is the fourth
+    # the tutorial's page is the fourth
     assert len(snippets("html")) == len(shown) + 1

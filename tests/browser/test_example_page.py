@@ -67,7 +67,7 @@ async def test_vote_in_one_window_counts_in_both(serve_example, open_page):
         await expect(window.locator(".vote .count")).to_have_text(["1", "1"])
 
 
-async def test_votes_are_told_to_who_cannot_see_them_when_asked_for(serve_example, open_page):
+async def test_votes_are_announced_on_request(serve_example, open_page):
     page, _ = await two_windows(serve_example(), open_page)
     await comment(page, "vote for me")
     await page.get_by_role("button", name="Vote up").click()
@@ -80,7 +80,7 @@ async def test_votes_are_told_to_who_cannot_see_them_when_asked_for(serve_exampl
 
 
 @pytest.mark.parametrize("wish", ["reduce", "no-preference"])
-async def test_nothing_moves_for_who_does_not_want_it(serve_example, open_page, wish):
+async def test_reduced_motion_moves_nothing(serve_example, open_page, wish):
     page, _ = await two_windows(serve_example(), open_page)
     await page.emulate_media(reduced_motion=wish)
     await page.evaluate(

@@ -143,7 +143,9 @@ def develop(project) -> Iterator[Callable[[str, int], str]]:
         process.wait(timeout=10)
 
 
-async def test_list_is_typed_and_live(*, server, project, develop, run, open_page, unused_ports):
+async def test_live_list_is_typed_and_live(
+    *, server, project, develop, run, open_page, unused_ports
+):
     node = server()
     tools = project / "node_modules/.bin"
     document = f"{node.url}/openapi.json"
@@ -171,19 +173,19 @@ async def test_list_is_typed_and_live(*, server, project, develop, run, open_pag
     await asyncio.to_thread(node.terminate)
     await expect(windows[0].get_by_role("status")).to_have_text("reconnecting…")
     await asyncio.to_thread(server, port=node.port)
-    # the memory of the old process is gone, and with it the comments
+    # the comments are gone with the memory of the old process
     for window in windows:
         await expect(window.get_by_role("status")).to_have_text("live", timeout=15_000)
         await expect(window.locator("li")).to_have_count(0)
 
 
-def test_what_the_other_sections_show_compiles_in_the_same_application(server, project, run):
+def test_code_of_the_other_sections_compiles(server, project, run):
     node = server()
     tools = project / "node_modules/.bin"
     document = f"{node.url}/openapi.json"
     run(tools / "openapi-typescript", document, "-o", "src/openapi.ts", cwd=project)
     snippets = snippets_of_the_other_sections()
-    assert len(snippets) == 5
+    assert len(snippets) == 7
     for name, code in snippets.items():
         (project / name).write_text(code)
 

@@ -1,4 +1,4 @@
-"""What is published: the two distributions for Python, and the npm package."""
+"""The packages that are published: two distributions for Python, and one for npm."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def wheel(source, tmp_path_factory) -> Path:
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
-def test_index_takes_both_distributions_as_they_are(sdist, wheel, run):
+def test_index_accepts_both_distributions(sdist, wheel, run):
     """The README renders, and every field of the metadata is one that the index knows."""
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel, cwd=ROOT)
 
 
-def test_source_distribution_holds_what_its_metadata_and_its_readers_need(source):
+def test_source_distribution_holds_what_metadata_and_readers_need(source):
     assert {path.name for path in source.iterdir()} >= {
         "CHANGELOG.md",
         "CONTRIBUTING.md",
@@ -79,7 +79,7 @@ def test_source_distribution_holds_what_the_module_is_built_from(source):
     ).read_bytes()
 
 
-def test_committed_module_is_what_the_sources_build(client_dist):
+def test_sources_build_the_committed_module(client_dist):
     fresh = (client_dist / "served.min.js").read_bytes()
 
     assert fresh == COMMITTED.read_bytes(), "run `npm run build -- --ship` in client/"
@@ -90,7 +90,7 @@ def kilobytes(module: Path) -> str:
     return f"{len(gzip.compress(module.read_bytes())) / 1000:.1f} kB"
 
 
-def test_documents_give_the_size_that_the_modules_have(client_dist):
+def test_documents_state_the_size_of_the_modules(client_dist):
     page = (ROOT / "docs" / "pages" / "guides" / "browser.md").read_text()
     client_readme = (ROOT / "client" / "README.md").read_text()
 
@@ -101,7 +101,7 @@ def test_documents_give_the_size_that_the_modules_have(client_dist):
     ]
 
 
-def test_wheel_holds_what_is_no_python_module(wheel):
+def test_wheel_holds_other_files_than_python_modules(wheel):
     package = ROOT / "fastapi_sse_channels"
     expected = {
         path.relative_to(ROOT).as_posix()
@@ -138,6 +138,8 @@ def test_npm_package_holds_what_it_exports_and_no_source(client_dist, run):
         "package.json",
     }
     assert not {name for name in names if ".test" in name}
+    for entry in ("react", "react-connection"):
+        assert (client_dist / f"{entry}.js").read_text().startswith('"use client";\n')
     # the module of the Python package, which npm's users have no use for
     assert "dist/served.min.js" not in names
 

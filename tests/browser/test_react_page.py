@@ -79,7 +79,7 @@ async def open_windows(server, open_page, count: int) -> list[Window]:
 async def test_comment_of_one_window_appears_in_both(serve_example, open_page):
     server = serve_example()
     windows = await open_windows(server, open_page, 2)
-    # a live region is heard only if it was there before
+    # screen readers announce a live region only if it was there before
     live = windows[1].page.get_by_role("list", name="Comments")
     await expect(live).to_have_attribute("aria-relevant", "additions")
 
@@ -116,7 +116,7 @@ async def test_viewers_come_and_go(serve_example, open_page):
     await third.page.close()
     await expect(first.viewers).to_have_text("2 viewing")
 
-    # `enabled` off
+    # this turns `enabled` off
     await second.page.get_by_label("live").uncheck()
     await expect(second.viewers).to_have_text("paused")
     await expect(first.viewers).to_have_text("1 viewing")
@@ -130,7 +130,7 @@ async def test_viewers_come_and_go(serve_example, open_page):
     await expect(first.viewers).to_have_text("2 viewing")
 
 
-async def test_restart_heals_what_no_event_tells(serve_example, open_page):
+async def test_restart_brings_missed_changes(serve_example, open_page):
     server = serve_example()
     other = serve_example()
     [window] = await open_windows(server, open_page, 1)
@@ -162,9 +162,7 @@ async def test_title_tells_windows_apart(serve_example, open_page):
     await expect(page).to_have_title("Ideas · Live discussions")
 
 
-async def test_discussion_that_does_not_exist_is_not_connected_to_for_ever(
-    serve_example, open_page
-):
+async def test_missing_discussion_ends_the_connection(serve_example, open_page):
     server = serve_example()
     window = Window(await open_page(f"{server.url}/react/?discussion=none"))
     await expect(window.viewers).to_have_text("ended")
@@ -176,7 +174,7 @@ async def test_keyboard_reaches_everything_and_shows_where_it_is(serve_example, 
     [window] = await open_windows(server, open_page, 1)
     await window.comment("Ann", "Hello")
     await expect(window.comments).to_have_count(1)
-    # posting has not taken the focus away from the button
+    # posting has left the focus on the button
     await expect(window.page.get_by_role("button", name="Post")).to_be_focused()
 
     await window.page.keyboard.press("Tab")
@@ -197,7 +195,7 @@ async def test_keyboard_reaches_everything_and_shows_where_it_is(serve_example, 
         await window.page.keyboard.press("Tab")
 
 
-async def test_what_the_server_does_not_hear_is_said(serve_example, open_page):
+async def test_failed_request_is_shown(serve_example, open_page):
     server = serve_example()
     [window] = await open_windows(server, open_page, 1)
     await window.comment("Ann", "Hello")

@@ -1,4 +1,4 @@
-"""The vectors that both parsers are held to, checked themselves against Chromium's EventSource."""
+"""Chromium's EventSource agrees with the vectors that test both parsers."""
 
 from __future__ import annotations
 

@@ -15,9 +15,14 @@ def test_delay_doubles_up_to_thirty_seconds(failures, delay):
     assert backoff(2, failures, lambda: 1) == delay
 
 
-def test_delay_is_spread_over_its_upper_half():
-    assert backoff(2, 0, lambda: 0) == 1
-    assert backoff(2, 0, lambda: 0.5) == 1.5
+def test_first_delay_is_exactly_what_the_server_asked_for():
+    assert backoff(2, 0, lambda: 0) == backoff(2, 0, lambda: 1) == 2
+
+
+def test_delay_that_has_grown_is_spread_over_its_upper_half_and_never_too_short():
+    assert backoff(2, 1, lambda: 0) == 2
+    assert backoff(2, 2, lambda: 0.5) == 6
+    assert backoff(40, 2, lambda: 0) == 40
 
 
 def test_server_that_asks_for_more_than_thirty_seconds_is_obeyed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import signal
 import subprocess
 import sys
@@ -354,13 +355,14 @@ class TestServersWord:
         url = f"{server.url}/numbers/1/events"
         first = await open_stream(url)
         await first.until(b"stream-open")
-        stream = follow(url, sleep=delays, random=lambda: 0.5)
+        draws = itertools.chain([0], itertools.repeat(0.5))
+        stream = follow(url, sleep=delays, random=draws.__next__)
         opening = asyncio.ensure_future(stream.__aenter__())
         await eventually(lambda: delays)
         first.close()
         await opening
         await stream.__aexit__(None, None, None)
 
-        # Retry-After: 2, plus a quarter for this draw; the client's own delay is shorter
+        # Retry-After: 2, plus a quarter for these draws; the client's own delay would be 2 s
         assert stream.statuses[1] == Waiting(2.5, "http")
         assert delays[0] == 2.5

@@ -85,7 +85,6 @@ class TestRequest:
         assert Stream().sent == {
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",
-            "Cache-Control": "no-store",
         }
 
     def test_stored_id_is_sent_with_the_first_request(self):
@@ -200,7 +199,14 @@ class TestResponse:
         stream.state.begin()
 
         with pytest.raises(StreamRefusedError, match="follow_redirects=True"):
-            stream.state.respond(URL, 307, {})
+            stream.state.respond(URL, 307, {"location": "/elsewhere"})
+
+    @pytest.mark.parametrize("headers", [{}, {"location": ""}])
+    def test_error_of_a_redirect_to_nowhere_says_so(self, stream, headers):
+        stream.state.begin()
+
+        with pytest.raises(StreamRefusedError, match="answered 301 without a Location; check"):
+            stream.state.respond(URL, 301, headers)
 
     @pytest.mark.parametrize("status_code", [401, 403])
     def test_unauthorized_has_an_error_of_its_own(self, stream, status_code):

@@ -71,7 +71,7 @@ def test_readme_sums_up_the_table_of_faults():
     said = re.search(r"^Under .*?\.", DOCUMENTS["README.md"], re.DOTALL | re.MULTILINE)
     assert said
     assert total[0] == "**all**"
-    assert re.findall(r"\d+(?: \d{3})*", said[0]) == [str(len(faults)), *total[1:5]]
+    assert re.findall(r"\d+(?: \d{3})*", said[0]) == [str(len(faults)), total[1], *total[3:6]]
 
 
 def test_performance_figures_are_those_of_the_newest_result_file():

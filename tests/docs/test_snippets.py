@@ -119,11 +119,12 @@ async def test_follower_outside_prints_what_is_published(
 
 
 def test_page_about_testing_is_a_suite_that_passes(run_suite, async_runner):
-    suite, conftest, more = (snippet.code for snippet in snippets("python", "guides/test.md"))
+    code = [snippet.code for snippet in snippets("python", "guides/test.md")]
+    suite, conftest, more, fixture = code
     files = {"main.py": QUICK_START, "test_main.py": suite + more}
     options, settings = async_runner
 
-    output = run_suite({**files, "conftest.py": conftest}, *options, **settings)
+    output = run_suite({**files, "conftest.py": conftest + fixture}, *options, **settings)
 
     assert "3 passed" in output, output
     assert any(f"`{name} = auto`" in DOCUMENTS["guides/test.md"] for name in settings)

@@ -1,4 +1,4 @@
-"""Break Redis, its wires and its nodes, and print what came of it: `python -m tests.faults`."""
+"""Breaks Redis, its wires and its nodes, and prints the outcomes: `python -m tests.faults`."""
 
 from __future__ import annotations
 

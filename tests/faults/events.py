@@ -1,4 +1,4 @@
-"""What is published while things break."""
+"""The events that are published while things break."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Numbered(BaseModel):
 NAMESPACE = "faults"
 KEY_PREFIX = "numbers"
 
-# More than any fault publishes to a channel: only a fault may lose what is stored.
+# No fault publishes more to a channel, so that only a fault can lose stored events.
 HISTORY_SIZE = 50_000
 HISTORY_BYTES = 256 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""A heartbeat on an event loop, which tells what stalled the loop from a machine that is busy."""
+"""A heartbeat on an event loop tells a stalled loop from a busy machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Heartbeat:
     """Beats on the event loop that runs it.
 
     Attributes:
-        stall: The longest that a beat was late, in seconds that the loop's thread had a CPU for:
-            because something computed, or blocked.
+        stall: How late a beat was at most, in seconds for which the loop's thread had a CPU;
+            something computed or blocked then.
         starved: The longest that the thread waited for a CPU between two beats.
     """
 

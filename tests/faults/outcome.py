@@ -1,4 +1,4 @@
-"""What came of a fault, and what the library promises. Pure."""
+"""The outcome of a fault, and the promises of the library. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .verdict import Tally
 
-# What the library promises, in seconds.
+# The library promises these times, in seconds.
 HEALED_WITHIN = 1.0
 NOTICED_WITHIN = 10.0
 PUBLISH_WITHIN = 2.0
@@ -15,12 +15,12 @@ LONGEST_STALL = 0.1
 
 @dataclass
 class Outcome:
-    """What came of a fault.
+    """The outcome of a fault.
 
     Attributes:
         fault: Its name.
-        acknowledged: Events whose publisher was told that they are stored.
-        forgotten: Those of them that the store did not keep.
+        acknowledged: Events whose publisher got the confirmation that they are stored.
+        forgotten: Acknowledged events that the store did not keep.
         tally: What went wrong, summed over the clients.
         failures: Publishes that raised `PublishError`.
         healed: Seconds until the last client got an event again.
@@ -29,7 +29,7 @@ class Outcome:
         noticed: Seconds until `is_healthy` was false on the last node concerned, if it hung.
         stall: Longest that a node's event loop was kept from running, in seconds.
         slowest: Seconds that the longest publish took.
-        starved: Seconds of that for which the machine had no CPU for it.
+        starved: Seconds of that publish for which the machine had no CPU for it.
         complaints: What else is wrong.
     """
 

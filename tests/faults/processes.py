@@ -1,4 +1,4 @@
-"""The processes that faults are done to: Redis servers and nodes, on ports of their own."""
+"""The processes that the faults break: Redis servers and nodes, on ports of their own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from .clock import cpu_wait
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = ROOT / "tests" / "apps"
+# another make or version may replace it
+REDIS_SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 
 
 @contextlib.contextmanager
@@ -59,7 +61,7 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = 60) ->
     """Poll a condition, plain or async, until it holds.
 
     Raises:
-        AssertionError: It did not within `seconds`.
+        AssertionError: The condition did not hold within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -105,19 +107,19 @@ class Process:
         await until(lambda: not self.is_running, f"{self._command[0]} ends after {number.name}")
 
     def reap(self) -> None:
-        """Leave nothing behind."""
+        """Kill the process and wait for its end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 class RedisServer(Process):
-    """A `redis-server`.
+    """A process of the Redis server.
 
     Attributes:
         port: Its port.
         directory: Its working directory.
-        client: For looking at it, past every proxy.
+        client: Reaches the server past every proxy.
     """
 
     DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -129,14 +131,14 @@ class RedisServer(Process):
         self.directory = directory / f"redis-{self.port}"
         self.directory.mkdir()
         address = ("--port", str(self.port), "--bind", "127.0.0.1")
-        command = ["redis-server", *self._KIND, *address, *options]
+        command = [REDIS_SERVER, *self._KIND, *address, *options]
         super().__init__(self.directory, "redis", command, cwd=self.directory)
         self.client: Any = Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
     async def start(self) -> None:
         """Start it, and wait until it has loaded what it had."""
         self.spawn()
-        await until(self._answers, f"redis-server at {self.port} answers")
+        await until(self._answers, f"{REDIS_SERVER} at {self.port} answers")
 
     async def close(self) -> None:
         await self.client.aclose()
@@ -149,7 +151,7 @@ class RedisServer(Process):
 
 
 class SentinelServer(RedisServer):
-    """A `redis-server` that watches others, as its `sentinel.conf` says."""
+    """A server that watches others, as its `sentinel.conf` says."""
 
     _KIND = ("sentinel.conf", "--sentinel")
 
@@ -164,7 +166,7 @@ class NodeProcess(Process):
     def __init__(
         self, directory: Path, redis_port: int, *, follow: str = "pattern", **environment: str
     ) -> None:
-        """Prepare; `follow` as for `RedisBroker`, the rest is what else `watched` reads."""
+        """Prepare; `follow` is `RedisBroker`'s, and `environment` has what else `watched` reads."""
         self.port = free_port()
         super().__init__(
             directory,
@@ -200,7 +202,7 @@ class NodeProcess(Process):
         self.reap()
 
     def complaints(self) -> list[str]:
-        """Errors that it logged and did not explain."""
+        """The unexplained errors in its log."""
         log = self.log_path.read_text(errors="replace")
         errors = re.findall(r"^(?:ERROR: |Task ).*$", log, flags=re.MULTILINE)
         causes = re.findall(r"^\w[\w.]*(?:Error|Exception)\b.*$", log, flags=re.MULTILINE)

@@ -8,7 +8,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
-# small, so that little is on its way when the wire is cut
+# a small buffer leaves little on its way when the wire is cut
 _BUFFER = 32 * 1024
 _CHUNKS_ON_THE_WAY = 64
 
@@ -56,7 +56,7 @@ class Proxy:
         await self.reset()
 
     def heal(self) -> None:
-        """Let everything pass; what was held back arrives, as it does when TCP sends it again."""
+        """Let everything pass; held-back bytes arrive, as they do when TCP sends them again."""
         self._delay, self._rate = 0.0, None
         self._spares_commands = self._refuses = False
         self._is_fast.set()
@@ -69,9 +69,9 @@ class Proxy:
         """Carry everything late.
 
         Args:
-            delay: Seconds that every byte is under way, each way.
+            delay: Seconds that every byte takes, each way.
             rate: Bytes a second, each way of each connection; `None` without limit.
-            spare_commands: Slow down nothing but what is sent to those who subscribed.
+            spare_commands: Slow down only what subscribers receive.
         """
         self._delay, self._rate = delay, rate
         self._spares_commands = spare_commands

@@ -1,4 +1,4 @@
-"""The faults, and letting them happen."""
+"""The faults, and how they happen."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ class Fault:
 
     Attributes:
         name: What it is called in the table.
-        inject: Does it, and undoes it where that is not up to the library.
-        store: Makes what is broken.
+        inject: Causes the fault, and undoes it where the library cannot.
+        store: Makes the store.
         loses: Whether the store loses what it acknowledged.
         behind_proxies: For each proxy, who reaches the server through it: nodes by number, and
             scripts.
-        follow: What each node is told, one after the other, for round after round; see
-            `RedisBroker`.
+        follow: Each node's `follow` in turn, for round after round; see `RedisBroker`.
     """
 
     name: str
@@ -56,8 +55,8 @@ async def run(fault: Fault, directory: Path, *, follow: Sequence[str], quota: in
 
     Args:
         fault: What goes wrong.
-        follow: What each node is told; see `RedisBroker`.
-        directory: For the files of the servers.
+        follow: Each node's `follow`; see `RedisBroker`.
+        directory: Holds the files of the servers.
         quota: Events to be acknowledged at least.
     """
     site = Site(
@@ -92,7 +91,7 @@ async def run_all(
 
     Args:
         faults: What goes wrong, in this order.
-        report: Told of each outcome when it is there.
+        report: Gets each outcome when it is there.
         lanes: Faults at a time.
         quota: Events to be acknowledged at least, for each.
     """
@@ -163,7 +162,7 @@ async def _kick(site: Site) -> None:
     site.proxy.stall_replies()
     site.add_publisher(ScriptPublisher("bulk", "a", site.redis.port, 0, padding=8192))
 
-    # the only one who says so is the server, in its log
+    # only the server reports this, in its log
     kicked = "overcoming of output buffer limits"
     await until(
         lambda: kicked in site.redis.log_path.read_text(), "the stalled subscriber is kicked"
@@ -182,7 +181,7 @@ async def _client_kill(site: Site) -> None:
     for _ in range(_KILLS):
         await until(all_listen, "both nodes listen")
         await client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        # and whatever is being published meanwhile
+        # events that are published meanwhile may be lost too
         await client.execute_command("CLIENT", "KILL", "TYPE", "normal")
     site.healed()
 
@@ -224,7 +223,7 @@ async def _fail_over_to_lagging_replica(site: Site) -> None:
 async def _slow_link(site: Site) -> None:
     site.proxy.slow_down(0.2, rate=256 * 1024)
     await site.heard_more(ENOUGH, site.clients)
-    # longer than a publish may take
+    # a publish may not take this long
     site.proxy.slow_down(1.2)
     await site.publishes_fail(1, "script")
     site.proxy.heal()
@@ -315,7 +314,7 @@ async def _stop_primary(site: Site) -> None:
     primary = await site.store.primary(site.key("a"))
     async with site.moving():
         primary.send(SIGSTOP)
-        # that it hangs has to be noticed first
+        # the nodes have to notice the hang first
         site.outcome.heals_within += NOTICED_WITHIN
         await site.replicated.replaces(primary)
         site.healed()

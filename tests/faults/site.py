@@ -1,4 +1,4 @@
-"""What faults are done to: a store, two nodes, publishers and clients."""
+"""The site of a fault: a store, two nodes, publishers and clients."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .stores import OneServer, Replicated, Store
 from .traffic import Client, NodePublisher, Publisher, ScriptPublisher
 from .verdict import Truth, first_event_after, judge
 
-# What a store that acknowledged events may have lost in the end: nothing, something, or what every
-# client had got.
+# In the end a store may have lost no acknowledged event, some, or those that every client had
+# received.
 Loses = Literal["never", "maybe", "always"]
 
 CHANNELS = ("a", "b")
@@ -59,12 +59,12 @@ class Site:
         """Prepare.
 
         Args:
-            directory: For the files of the nodes.
-            outcome: Is filled in.
-            store: Is started and closed.
+            directory: Holds the files of the nodes.
+            outcome: The site fills it in.
+            store: The site starts and closes it.
             loses: See `Fault`.
-            behind_proxies: See there.
-            follow: What each node is told, one after the other; see `RedisBroker`.
+            behind_proxies: See `Fault`.
+            follow: Each node's `follow` in turn; see `RedisBroker`.
         """
         self.directory = directory
         self.outcome = outcome
@@ -226,7 +226,7 @@ class Site:
         self._healing = list(clients or self.clients)
 
     async def look_at(self, *numbers: int) -> None:
-        """Take note of the event loop of nodes, or of all that run."""
+        """Record how long event loops stalled: those of some nodes, or of all that run."""
         for number, node in enumerate(self.nodes):
             if node.is_running and (not numbers or number in numbers):
                 state = await node.get("/watch")

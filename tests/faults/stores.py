@@ -1,4 +1,4 @@
-"""Where events are kept: one Redis, a cluster, or a primary that Sentinels watch."""
+"""The stores of events: one Redis, a cluster, or a primary that Sentinels watch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .processes import RedisServer, SentinelServer, free_port, until
 # Refuse writes that no replica would get within a second or two.
 WAITS_FOR_REPLICA = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
 
-# Twice as long as the machine may take the CPUs away from a server that is well.
+# This is twice as long as the machine may take the CPUs away from a healthy server.
 _NODE_TIMEOUT_MS = 2000
 _DOWN_AFTER_MS = 2500
 SERVICE = "main"
@@ -31,7 +31,7 @@ class Store(ABC):
     """Redis servers that belong together.
 
     Attributes:
-        servers: All that keep events.
+        servers: All servers that keep events.
     """
 
     servers: list[RedisServer]
@@ -41,7 +41,7 @@ class Store(ABC):
         await asyncio.gather(*(server.start() for server in self.servers))
 
     async def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop every server."""
         await asyncio.gather(*(server.close() for server in self.servers))
 
     @abstractmethod
@@ -102,7 +102,7 @@ class OneServer(Store):
     async def add_replica(self, upstream: int) -> RedisServer:
         """Start a replica of whatever is at a port, and wait until it follows."""
         replica = RedisServer(
-            self._directory, *self._options, "--replicaof", f"127.0.0.1 {upstream}"
+            self._directory, *self._options, "--replicaof", "127.0.0.1", str(upstream)
         )
         self._replicas.append(replica)
         await replica.start()
@@ -156,7 +156,7 @@ class Cluster(Replicated):
             )
             for bus in buses
         ]
-        # told everything at once, they need not find each other
+        # servers that know everything at once need not find each other
         ids = [secrets.token_hex(20) for _ in self.servers]
         for myself, server in enumerate(self.servers):
             lines = [
@@ -259,7 +259,7 @@ class Sentinels(Replicated):
     def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
         self._options = options
         primary = RedisServer(directory, *options)
-        follow = ("--replicaof", f"127.0.0.1 {primary.port}")
+        follow = ("--replicaof", "127.0.0.1", str(primary.port))
         self.servers = [primary, *(RedisServer(directory, *follow, *options) for _ in range(2))]
         self._sentinels = [SentinelServer(directory) for _ in range(3)]
         for sentinel in self._sentinels:

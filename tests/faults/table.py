@@ -1,4 +1,4 @@
-"""The table of what came of the faults. Pure."""
+"""The table of the outcomes. Pure."""
 
 from __future__ import annotations
 

@@ -54,5 +54,5 @@ def test_clients_get_every_acknowledged_event_once_or_one_reset(
     really_ran(redis_server_version)
 
 
-def test_ten_thousand_events_were_acknowledged_over_all_faults(outcomes):
+def test_faults_together_acknowledge_ten_thousand_events(outcomes):
     assert sum(future.result(PATIENCE).acknowledged for future in outcomes.values()) >= 10_000

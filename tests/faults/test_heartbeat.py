@@ -1,4 +1,4 @@
-"""What the fault suite takes for a stall of the event loop."""
+"""The heartbeat reports a stall of the event loop, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compute(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("occupy", [compute, time.sleep], ids=["computing", "blocking"])
-async def test_loop_that_does_not_run_stalls(heartbeat, occupy):
+async def test_blocked_loop_stalls(heartbeat, occupy):
     occupy(0.15)
     await asyncio.sleep(INTERVAL * 3)
 

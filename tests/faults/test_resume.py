@@ -1,4 +1,4 @@
-"""Clients that lose their node and come back to another, all at once."""
+"""Clients lose their node, and all resume at another at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def history_reads(redis: RedisServer) -> int:
     return int(stats["cmdstat_hmget"]["calls"])
 
 
-async def test_two_thousand_clients_cost_their_next_node_one_history_read_for_each_channel(
+async def test_two_thousand_resuming_clients_cost_one_history_read_a_channel(
     tmp_path,
 ):
     redis = RedisServer(tmp_path)

@@ -1,4 +1,4 @@
-"""The judge of the fault suite finds what it is there to find."""
+"""The judge of the fault suite finds every broken promise."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ REUSED = truth(*IDS[1:3], *AGAIN[3:6], acknowledged=[*IDS[1:5], *AGAIN[3:6]], ma
     ],
     ids=["all", "resumed", "reset", "reset late", "reset within an epoch", "reset on return"],
 )
-def test_what_was_promised_is_in_order(heard, what):
+def test_kept_promises_pass(heard, what):
     resets = int(what.may_lose)
 
     assert judge(heard, what) == Tally(resets=resets)
 
 
-def test_what_the_store_lost_before_a_client_got_it_is_no_reason_for_a_reset():
+def test_event_lost_before_delivery_needs_no_reset():
     heard = [opened(IDS[0]), *got(*IDS[1:3], *AGAIN[3:6])]
 
     assert judge(heard, REUSED) == Tally()
     assert REUSED.forgotten == set(IDS[3:5])
 
 
-def test_each_time_that_the_store_went_back_a_reset_is_due():
+def test_every_rollback_of_the_store_needs_a_reset():
     heard = [opened(IDS[0]), *got(*IDS[1:4]), reset(IDS[6]), reset(AGAIN[4]), *got(AGAIN[5])]
 
     tally = judge(heard, REUSED)
@@ -78,7 +78,7 @@ def test_each_time_that_the_store_went_back_a_reset_is_due():
     assert (tally.resets, tally.due_resets, tally.undue_resets) == (2, 2, 0)
 
 
-def test_only_what_the_store_lost_may_come_again_after_a_reset():
+def test_only_lost_events_may_come_again_after_a_reset():
     again = [reset(IDS[2]), *got(*IDS[3:5]), reset(AGAIN[3]), *got(*AGAIN[4:6])]
     heard = [opened(IDS[0]), *got(*IDS[1:5]), *again]
     kept = [opened(IDS[0]), *got(*IDS[1:5]), reset(IDS[1]), *got(IDS[2], *AGAIN[3:6])]
@@ -174,5 +174,5 @@ def test_only_what_the_store_lost_may_come_again_after_a_reset():
         "a reset before anything was got that was lost",
     ],
 )
-def test_what_was_broken_is_counted(heard, what, tally):
+def test_broken_promises_are_counted(heard, what, tally):
     assert judge(heard, what) == tally

@@ -111,7 +111,9 @@ class Client:
         now = time.monotonic()
         match fields.get("event"):
             case "stream-open":
-                self.heard.append(Opened(fields["id"], data["resumed"], had_id, now))
+                # where a reset follows, that has the id
+                cursor = fields.get("id", self.last_event_id or "")
+                self.heard.append(Opened(cursor, data["resumed"], had_id, now))
             case "stream-reset":
                 self.heard.append(WasReset(fields["id"], data["reason"], now))
             case None:

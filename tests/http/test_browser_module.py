@@ -43,7 +43,7 @@ def test_versioned_address_is_kept_for_good(client):
 
 
 @pytest.mark.parametrize("path", ["/sse-channels/client.js", "/sse-channels/other/client.js"])
-def test_any_other_address_is_asked_for_again(client, path):
+def test_any_other_address_is_revalidated(client, path):
     response = client.get(path)
 
     assert response.content == COMMITTED.read_bytes()
@@ -76,7 +76,7 @@ def test_head_tells_the_same_headers(client):
 
 
 @pytest.mark.parametrize("path", ["/assets/sse", "/assets/sse/"])
-def test_path_is_the_users_choice(path):
+def test_module_is_served_where_the_user_chooses(path):
     client = TestClient(application(path))
 
     assert client.get("/url").json().startswith("/assets/sse/")
@@ -112,7 +112,7 @@ def test_url_holds_the_paths_of_mounts(names):
 
 
 @pytest.mark.parametrize("host", ["x//evil.example", "x/'\"><script>", "evil.example/x?", ""])
-async def test_url_does_not_depend_on_the_host_that_a_client_names(connect, client, host):
+async def test_url_ignores_the_host_header(connect, client, host):
     app = application()
     expected = client.get("/url").json()
 
@@ -129,5 +129,5 @@ def test_url_without_the_route_names_what_to_include():
         TestClient(app).get("/url")
 
 
-def test_route_is_not_part_of_the_documented_interface():
+def test_route_is_not_documented():
     assert list(application().openapi()["paths"]) == ["/url"]

@@ -1,4 +1,4 @@
-"""Starting and stopping managers, by every door."""
+"""Every way to start and stop managers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fastapi_sse_channels.brokers.redis import RedisBroker
 
 
 class CountingBroker(MemoryBroker):
-    """Tells what was asked of it."""
+    """A broker that records its starts and stops."""
 
     def __init__(self, *, fails_to_start=False):
         super().__init__()
@@ -56,13 +56,13 @@ def serves(app):
         pass
 
 
-def test_as_the_applications_lifespan(notes, broker):
+def test_application_lifespan_runs_the_managers(notes, broker):
     serves(FastAPI(lifespan=sse_lifespan(notes)))
 
     assert broker.calls == ["start", "stop"]
 
 
-def test_inside_a_lifespan_of_the_users_own(notes, broker):
+def test_users_lifespan_runs_the_managers(notes, broker):
     order = []
 
     @asynccontextmanager
@@ -78,13 +78,13 @@ def test_inside_a_lifespan_of_the_users_own(notes, broker):
     assert order == [[], ["start"], ["start", "stop"]]
 
 
-def test_router_carries_it(make_notes, broker):
+def test_router_carries_the_lifespan(make_notes, broker):
     serves(make_notes(broker=broker).app)
 
     assert broker.calls == ["start", "stop"]
 
 
-def test_router_inside_another_carries_it(notes, broker):
+def test_nested_router_carries_the_lifespan(notes, broker):
     app, outer, inner = FastAPI(), APIRouter(), APIRouter()
     inner.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
     outer.include_router(inner)
@@ -95,7 +95,7 @@ def test_router_inside_another_carries_it(notes, broker):
     assert broker.calls == ["start", "stop"]
 
 
-def test_router_included_twice_and_the_applications_lifespan_do_no_harm(notes, broker):
+def test_repeated_lifespans_do_no_harm(notes, broker):
     app = FastAPI(lifespan=sse_lifespan(notes))
     router = create_sse_router(notes, "/notes/{note_id}/events")
     app.include_router(router, prefix="/v1")
@@ -165,12 +165,30 @@ async def test_one_lifespan_may_be_entered_within_itself(notes, broker):
         await notes.publish("1", {"type": "note"})
 
 
+def test_client_that_is_never_entered_publishes_before_and_after_one_that_is(notes):
+    """Each of its requests has an event loop of its own, and no lifespan."""
+    app = FastAPI()
+    app.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+
+    @app.post("/notes")
+    async def publish() -> str:
+        return await notes.publish("1", {"type": "note"})
+
+    never_entered = TestClient(app)
+    statuses = [never_entered.post("/notes").status_code]
+    with TestClient(app) as client:
+        statuses.append(client.post("/notes").status_code)
+    statuses.append(never_entered.post("/notes").status_code)
+
+    assert statuses == [200, 200, 200]
+
+
 def test_without_managers_it_is_refused():
     with pytest.raises(ConfigurationError, match="pass the managers it should start"):
         sse_lifespan()
 
 
-# the first is what FastAPI(lifespan=sse_lifespan), without a call, hands over
+# FastAPI(lifespan=sse_lifespan), without a call, passes the first of these
 @pytest.mark.parametrize("value", [FastAPI(), [], MemoryBroker()])
 def test_what_is_no_manager_is_refused(value):
     with pytest.raises(ConfigurationError, match=r"FastAPI\(lifespan=sse_lifespan\(manager"):
@@ -196,25 +214,23 @@ class TestSharedKeys:
         serves(app)
         serves(app)
 
-    def test_of_two_managers_on_one_redis_stop_the_start(self, make_notes, redis_url):
+    def test_shared_keys_on_one_redis_stop_the_start(self, make_notes, redis_url):
         with pytest.raises(ConfigurationError, match=SHARED):
             self.serve(make_notes, redis_url, redis_url)
 
-    def test_of_two_managers_given_together_are_refused_before_the_start(
-        self, make_notes, redis_url
-    ):
+    def test_shared_keys_of_one_lifespan_are_refused_before_the_start(self, make_notes, redis_url):
         managers = [make_notes(broker=redis_url).manager for _ in range(2)]
         with pytest.raises(ConfigurationError, match=SHARED):
             sse_lifespan(*managers)
 
-    def test_of_two_stores_are_not_shared(self, make_notes, redis_url):
+    def test_same_keys_in_two_stores_are_allowed(self, make_notes, redis_url):
         other_database = redis_url.removesuffix("0") + "1"
         other_namespace = RedisBroker(redis_url, namespace="other")
         brokers = [redis_url, other_database, other_namespace, "memory://", "memory://"]
 
         self.serve(make_notes, *brokers)
 
-    def test_of_two_stores_may_be_given_together(self, make_notes):
+    def test_same_keys_in_two_stores_are_allowed_together(self, make_notes):
         serves(FastAPI(lifespan=sse_lifespan(make_notes().manager, make_notes().manager)))
 
 

@@ -39,7 +39,7 @@ class Witness:
 
 
 class Shouting:
-    """A middleware that changes what is sent."""
+    """A middleware that changes the messages."""
 
     def __init__(self, app):
         self.app = app
@@ -77,11 +77,11 @@ class TestRequest:
         assert seen == ["begin", "end"]
         assert notes.manager.session_count("1") == 1
 
-    async def test_leaves_nothing_of_itself_behind(self, make_notes, connect):
+    async def test_request_leaves_nothing_behind(self, make_notes, connect):
         kept = []
 
         class Held:
-            """What a request keeps on its frame."""
+            """An object that a request keeps on its frame."""
 
         class Holding:
             def __init__(self, app):
@@ -150,7 +150,7 @@ class TestRequest:
 
         assert (seen, done) == (["begin", "end"], ["background"])
 
-    async def test_that_fails_after_it_let_go_ends_its_stream(self, make_notes, connect):
+    async def test_request_that_fails_after_it_let_go_ends_its_stream(self, make_notes, connect):
         class Failing:
             def __init__(self, app):
                 self.app = app
@@ -170,7 +170,7 @@ class TestRequest:
         assert notes.manager.session_count("1") == 0
         assert len(left) == 1
 
-    async def test_names_its_route_to_middlewares_around(self, make_notes, connect):
+    async def test_middlewares_around_see_the_route(self, make_notes, connect):
         names = []
 
         class Naming:
@@ -195,9 +195,7 @@ class TestRequest:
         assert names == [("/notes/{note_id}/events", {"note_id": "1"})]
 
     @pytest.mark.parametrize("path", [URL, "/plain"])
-    async def test_tells_middlewares_around_what_those_inside_found(
-        self, make_notes, connect, path
-    ):
+    async def test_middlewares_around_see_what_those_inside_found(self, make_notes, connect, path):
         scopes = []
         headers = []
 
@@ -229,7 +227,7 @@ class TestRequest:
 
         [scope] = scopes
         assert scope["user"] == "ann"
-        # FastAPI's exit stacks and copies of the headers would weigh on an open stream
+        # an open stream should not keep FastAPI's exit stacks and copies of the headers
         assert not [name for name in scope if name.startswith(("fastapi", "starlette."))]
         assert scope["headers"] is headers[0]
 
@@ -258,7 +256,7 @@ class TestStream:
         assert stream.is_complete
         assert notes.controls(stream) == ["stream-open", "stream-close shutdown"]
 
-    async def test_cancelled_by_the_server_is_over(self, make_notes, connect):
+    async def test_request_cancelled_by_the_server_is_over(self, make_notes, connect):
         notes = make_notes()
         inside(notes)
         stream = await connect(notes.app, URL)
@@ -301,10 +299,10 @@ class TestStream:
 
 
 class TestForwarders:
-    """Canaries: what the library takes for a plain forwarder has to be one."""
+    """These canaries check that a wrapper that the library skips only forwards."""
 
     @pytest.mark.parametrize("cors", [False, True])
-    async def test_of_the_frameworks_hand_bodies_on_unchanged(self, cors):
+    async def test_wrappers_of_the_frameworks_pass_bodies_unchanged(self, cors):
         found: list[Any] = []
         sent: list[object] = []
 

@@ -1,14 +1,16 @@
-"""What client generators read."""
+"""The OpenAPI document, as client generators read it."""
 
+from enum import StrEnum
 from typing import Annotated, Generic, Literal
 from uuid import UUID
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Header, Security
+from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
 from typing_extensions import TypeAliasType, TypeVar
 
-from fastapi_sse_channels import ChannelManager, create_sse_router
+from fastapi_sse_channels import ChannelManager, create_client_router, create_sse_router
 
 
 class CommentAdded(BaseModel):
@@ -164,7 +166,7 @@ class Thread(BaseModel):
     replies: list["Thread"] = []
 
 
-def test_single_model_that_holds_more_of_its_kind_is_documented():
+def test_recursive_single_model_is_documented():
     manager = ChannelManager(Thread, key_prefix="thread", key_suffix="replies")
 
     spec = document((create_sse_router(manager, PATH), {}))
@@ -176,7 +178,7 @@ def test_single_model_that_holds_more_of_its_kind_is_documented():
     }
 
 
-def test_two_managers_of_one_union_have_components_of_their_own(discussions):
+def test_managers_of_one_union_have_components_of_their_own(discussions):
     votes = ChannelManager(DiscussionEvent, key_prefix="vote")
 
     spec = document(
@@ -190,7 +192,7 @@ def test_head_is_not_documented(router):
     assert list(document((router, {}))["paths"][PATH]) == ["get"]
 
 
-def test_parameters_are_the_resource_id_and_where_a_client_stands(router):
+def test_parameters_are_the_resource_id_and_last_event_id(router):
     parameters = document((router, {}))["paths"][PATH]["get"]["parameters"]
 
     assert [(found["in"], found["name"], found["required"]) for found in parameters] == [
@@ -210,6 +212,40 @@ def test_type_of_the_resource_id_is_that_of_the_path_parameter():
     assert (parameter["schema"]["type"], parameter["schema"]["format"]) == ("string", "uuid")
 
 
+class Order(StrEnum):
+    """Which of the events that came before are shown first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+def test_initial_event_adds_its_parameters_and_security(discussions):
+    def initial(
+        team: str,
+        discussion_id: int,
+        order: Order,
+        x_tenant: Annotated[str, Header()],
+        _: Annotated[str, Security(OAuth2PasswordBearer("token"))],
+    ) -> None:
+        """Return nothing."""
+
+    router = create_sse_router(discussions, PATH, initial_event=initial)
+    spec = document((router, {"prefix": "/{team}"}))
+
+    operation = spec["paths"][f"/{{team}}{PATH}"]["get"]
+    assert [(found["in"], found["name"]) for found in operation["parameters"]] == [
+        ("path", "discussion_id"),
+        ("path", "team"),
+        ("query", "last_event_id"),
+        ("query", "order"),
+        ("header", "Last-Event-ID"),
+        ("header", "x-tenant"),
+    ]
+    assert operation["security"] == [{"OAuth2PasswordBearer": []}]
+    assert "OAuth2PasswordBearer" in spec["components"]["securitySchemes"]
+    assert "Order" in spec["components"]["schemas"]
+
+
 def test_description_lists_the_events_and_how_to_try_them(router):
     description = document((router, {}))["paths"][PATH]["get"]["description"]
 
@@ -226,6 +262,18 @@ def test_responses_and_tags_are_added(discussions):
 
     assert operation["tags"] == ["live"]
     assert set(operation["responses"]) == {"200", "404", "422", "503"}
+
+
+def test_application_may_name_operations_after_tags(discussions):
+    app = FastAPI(generate_unique_id_function=lambda route: f"{route.tags[0]}-{route.name}")
+    app.include_router(
+        create_sse_router(discussions, PATH, tags=["live"], initial_event=lambda: None)
+    )
+    app.include_router(create_client_router())
+
+    operation = app.openapi()["paths"][PATH]["get"]
+
+    assert operation["operationId"] == "live-stream_discussion_comments_event"
 
 
 def test_publisher_dependency_adds_nothing(discussions):

@@ -1,7 +1,8 @@
-"""Routes: where the resource comes from, what runs before the first byte, and what may fail."""
+"""A route finds its resource, runs dependencies before the first byte, and reports failures."""
 
 import gc
 import json
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,13 +17,16 @@ from fastapi import (
     HTTPException,
     Query,
     Request,
+    Response,
 )
 from pydantic import AfterValidator, BaseModel
 
 from fastapi_sse_channels import (
+    Channel,
     ChannelManager,
     ConfigurationError,
     InvalidEventError,
+    SSEMiddleware,
     create_sse_router,
 )
 
@@ -184,7 +188,7 @@ class TestChannelDependency:
         assert (await connect(app, "/t/10/events")).status == 404
         assert (await connect(app, "/t/ten/events")).status == 422
 
-    async def test_what_is_no_channel_is_told(self, connect):
+    async def test_dependency_that_returns_no_channel_is_named(self, connect):
         def untyped() -> Any:
             return "7"
 
@@ -230,6 +234,97 @@ class TestChannelDependency:
         stream = await connect(app, "/events")
 
         assert (stream.status, stream.body) == (204, b"")
+
+
+class TestInjectedResponse:
+    """What dependencies set on the `Response` that FastAPI injects."""
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_its_cookies_and_headers_are_sent_with_the_stream(self, connect, method):
+        def rotate(response: Response):
+            response.set_cookie("session", "new")
+            response.set_cookie("csrf", "other")
+
+        def readable(response: Response) -> Channel[Note]:
+            response.headers["X-Team"] = "red"
+            response.headers["Cache-Control"] = "public"
+            response.headers["Content-Type"] = "text/plain"
+            response.headers["X-Accel-Buffering"] = "yes"
+            return manager.channel("1")
+
+        manager = make_manager()
+        app = app_with(
+            create_sse_router(manager, "/events", channel=readable, dependencies=[Depends(rotate)])
+        )
+
+        stream = await connect(app, "/events", method=method)
+
+        sent = [tuple(map(bytes.decode, pair)) for pair in stream.messages[0]["headers"]]
+        assert sorted(sent) == [
+            ("cache-control", "no-store, no-transform"),
+            ("content-type", "text/event-stream; charset=utf-8"),
+            ("set-cookie", "csrf=other; Path=/; SameSite=lax"),
+            ("set-cookie", "session=new; Path=/; SameSite=lax"),
+            ("x-accel-buffering", "no"),
+            ("x-team", "red"),
+        ]
+
+    async def test_a_status_other_than_200_is_refused_with_the_fix(self, connect):
+        def soft(response: Response):
+            response.status_code = 204
+
+        app = app_with(
+            create_sse_router(make_manager(), "/notes/{note_id}", dependencies=[Depends(soft)])
+        )
+
+        stream = await connect(app, "/notes/1")
+        with pytest.raises(ConfigurationError, match=r"raise HTTPException\(204\)"):
+            await stream.until_end()
+
+    async def test_a_path_parameter_may_have_its_name(self, connect):
+        app = app_with(create_sse_router(make_manager(), "/surveys/{response}/events"))
+
+        assert (await connect(app, "/surveys/1/events")).status == 200
+
+
+class TestLastEventId:
+    @pytest.mark.parametrize(
+        ("query", "numbers"),
+        [
+            ("last_event_id={0}", [1, 2]),
+            ("lastEventId={0}", [1, 2]),
+            ("lastEventID={0}", [1, 2]),
+            ("Last-Event-ID={0}", [1, 2]),
+            # a client adds its own to the URL that a page wrote
+            ("last_event_id={0}&lastEventId={1}", [2]),
+            ("lastEventId={0}&last_event_id={1}", [2]),
+            ("lastEventId={0}&lastEventId={1}", [2]),
+            ("last_event_id={1}&lastEventId=", [2]),
+        ],
+    )
+    async def test_query_parameter_resumes_in_each_spelling(self, connect, query, numbers):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        # one stream keeps the channel
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        stream = await connect(app, f"/notes/7/events?{query.format(*ids)}")
+
+        opened, *events = (json.loads(frame["data"]) for frame in stream.frames)
+        assert opened["resumed"]
+        assert [int(event["text"]) for event in events] == numbers
+
+    async def test_header_wins_over_each_query_parameter(self, connect):
+        notes = make_manager()
+        app = app_with(create_sse_router(notes, "/notes/{note_id}/events"))
+        await connect(app, "/notes/7/events")
+        ids = [await notes.publish("7", Note(text=str(number))) for number in range(3)]
+
+        path = f"/notes/7/events?lastEventId={ids[0]}"
+        stream = await connect(app, path, **{"last-event-id": ids[1]})
+
+        assert [json.loads(frame["data"])["text"] for frame in stream.frames[1:]] == ["2"]
 
 
 class TestHostileIds:
@@ -280,35 +375,35 @@ class TestInitialEvent:
             json.loads(frame["data"])["text"] for frame in stream.frames if "event" not in frame
         ]
 
-    async def test_may_be_async(self, connect):
+    async def test_initial_event_may_be_async(self, connect):
         async def initial(note_id: str):
             return Note(text=note_id)
 
         assert await self.texts(connect, initial) == ["7"]
 
-    async def test_may_be_sync(self, connect):
+    async def test_initial_event_may_be_sync(self, connect):
         def initial(note_id: int):
             return Note(text=str(note_id + 1))
 
         assert await self.texts(connect, initial) == ["8"]
 
-    async def test_may_be_several_in_order(self, connect):
+    async def test_initial_events_keep_their_order(self, connect):
         def initial():
             return [Note(text="a"), {"type": "note", "text": "b"}]
 
         assert await self.texts(connect, initial) == ["a", "b"]
 
-    async def test_may_be_none(self, connect):
+    async def test_initial_event_may_be_none(self, connect):
         assert await self.texts(connect, lambda: None) == []
 
-    async def test_may_be_a_class(self, connect):
+    async def test_initial_event_may_come_from_a_class(self, connect):
         class Loaded(list[Note]):
             def __init__(self, note_id: str) -> None:
                 super().__init__([Note(text=note_id)])
 
         assert await self.texts(connect, Loaded) == ["7"]
 
-    async def test_may_ask_for_what_dependencies_may(self, connect):
+    async def test_initial_event_may_have_any_parameter_of_a_dependency(self, connect):
         trace = []
 
         async def database():
@@ -332,7 +427,7 @@ class TestInitialEvent:
         assert found == ["/notes/7/events db 7 3 ann"]
         assert trace == ["open", "load", "close"]
 
-    async def test_its_dependencies_may_be_overridden(self, connect):
+    async def test_dependencies_of_the_initial_event_may_be_overridden(self, connect):
         def database() -> str:
             raise AssertionError
 
@@ -342,14 +437,14 @@ class TestInitialEvent:
         override = {database: lambda: "fake"}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
-    async def test_may_itself_be_overridden(self, connect):
+    async def test_initial_event_may_be_overridden(self, connect):
         def initial():
             raise AssertionError
 
         override = {initial: lambda: Note(text="fake")}
         assert await self.texts(connect, initial, override=override) == ["fake"]
 
-    async def test_router_of_two_applications_has_a_route_for_each_and_no_more(self, connect):
+    async def test_router_has_one_route_for_each_application(self, connect):
         def name() -> str:
             return "real"
 
@@ -367,7 +462,7 @@ class TestInitialEvent:
 
         assert snapshot_endpoints() - before == 2
 
-    async def test_its_background_tasks_are_run(self, connect):
+    async def test_initial_event_runs_its_background_tasks(self, connect):
         done: list[str] = []
 
         def initial(tasks: BackgroundTasks):
@@ -377,8 +472,8 @@ class TestInitialEvent:
         assert await self.texts(connect, initial) == ["a"]
         assert done == ["noted"]
 
-    async def test_is_encoded_while_its_dependencies_are_open(self, connect):
-        """What an ORM loads lazily is still to be had."""
+    async def test_initial_event_is_encoded_while_its_dependencies_are_open(self, connect):
+        """An ORM can still load lazily."""
         state = []
 
         def database():
@@ -397,7 +492,7 @@ class TestInitialEvent:
         assert await self.texts(connect, initial) == ["lazy"]
 
     @pytest.mark.parametrize("found", ["note", 7, {"type": "other"}, [None]])
-    async def test_what_is_no_event_is_an_error(self, connect, found):
+    async def test_initial_event_that_is_no_event_is_an_error(self, connect, found):
         app = app_with(
             create_sse_router(
                 make_manager(), "/notes/{note_id}/events", initial_event=lambda: found
@@ -441,3 +536,31 @@ class TestHead:
         app = app_with(create_sse_router(make_manager(), "/notes/{note_id}/events"))
 
         assert (await connect(app, "/notes/7/events", method="POST")).status == 405
+
+
+class TestHooks:
+    @pytest.mark.parametrize(
+        "around", [lambda app: app, SSEMiddleware], ids=["plain", "handed off"]
+    )
+    async def test_find_what_an_async_dependency_left_in_the_context(self, connect, around):
+        user: ContextVar[str] = ContextVar("user")
+        found = []
+
+        async def channel(note_id: str, x_user: Annotated[str, Header()]):
+            user.set(x_user)
+            return notes.channel(note_id)
+
+        def sync(_session):
+            found.append(user.get())
+
+        async def not_sync(_session):
+            found.append(user.get())
+
+        notes = make_manager()
+        options: dict[str, Any] = {"on_connect": sync, "on_disconnect": not_sync}
+        router = create_sse_router(notes, "/notes/{note_id}", channel=channel, **options)
+        stream = await connect(around(app_with(router)), "/notes/7", **{"x-user": "ann"})
+        stream.disconnect()
+        await stream.until_end()
+
+        assert found == ["ann", "ann"]

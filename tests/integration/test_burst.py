@@ -1,4 +1,4 @@
-"""Publishing faster than a server can write."""
+"""A burst comes faster than a server can write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SESSIONS = 100
 
 
 class Sink(asyncio.Protocol):
-    """Takes a chunked response as fast as it comes, and keeps its body."""
+    """Reads a chunked response as fast as it comes, and keeps its body."""
 
     def __init__(self, path, marker):
         self.body = b""

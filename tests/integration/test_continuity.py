@@ -1,4 +1,4 @@
-"""Clients that drop and come back: exactly what they missed, or exactly one reset."""
+"""A client that drops and returns gets exactly what it missed, or exactly one reset."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def resumed(stream):
 
 
 class TestReplay:
-    async def test_client_that_comes_back_gets_exactly_what_it_missed(self, counter, open_stream):
+    async def test_returning_client_gets_exactly_what_it_missed(self, counter, open_stream):
         first = await open_stream(counter.url)
         [event_id] = counter.publish()
         await first.until(event_id.encode())
@@ -75,7 +75,7 @@ class TestReplay:
             ("stream-open", {"protocol": 1, "resumed": True, "ping_interval": 15})
         ]
 
-    async def test_replayed_bytes_are_the_bytes_that_were_sent_live(self, counter, open_stream):
+    async def test_replayed_bytes_equal_the_live_bytes(self, counter, open_stream):
         first = await open_stream(counter.plain)
         await first.until(b"\n\n")
         opening = first.body
@@ -105,9 +105,7 @@ class TestReplay:
 
         assert numbers(stream) == [3]
 
-    async def test_client_at_the_top_resumes_with_nothing_but_live_events(
-        self, counter, open_stream
-    ):
+    async def test_client_at_the_top_resumes_with_live_events_alone(self, counter, open_stream):
         *_, last = counter.publish(2)
 
         stream = await open_stream(counter.url, last_event_id=last)
@@ -118,9 +116,7 @@ class TestReplay:
         assert resumed(stream)
         assert numbers(stream) == [3]
 
-    async def test_lone_client_misses_nothing_although_the_channel_was_empty(
-        self, counter, open_stream
-    ):
+    async def test_lone_client_misses_nothing_on_an_empty_channel(self, counter, open_stream):
         first = await open_stream(counter.plain)
         await first.until(b"\n\n")
         first.close()
@@ -135,7 +131,7 @@ class TestReplay:
 
 class TestReset:
     @pytest.mark.parametrize(("behind", "is_resumed"), [(99, True), (100, True), (101, False)])
-    async def test_history_is_replayed_up_to_its_very_edge(
+    async def test_history_is_replayed_up_to_its_edge(
         self, counter, open_stream, behind, is_resumed
     ):
         """The history holds 100."""
@@ -165,9 +161,7 @@ class TestReset:
             ("{epoch}.-1.0123abcd", "epoch"),
         ],
     )
-    async def test_id_that_proves_nothing_gets_one_reset(
-        self, counter, open_stream, last_event_id, reason
-    ):
+    async def test_unknown_id_gets_one_reset(self, counter, open_stream, last_event_id, reason):
         epoch = counter.publish()[0].split(".")[0]
 
         stream = await open_stream(counter.url, last_event_id=last_event_id.format(epoch=epoch))
@@ -185,7 +179,7 @@ class TestReset:
             {"type": "counted", "number": 2, "text": ""},
         ]
 
-    async def test_id_of_another_channel_reads_nothing_of_it(
+    async def test_id_of_another_channel_replays_nothing(
         self, counter, counters, new_resource, open_stream
     ):
         other = Counter(counters.url, new_resource())
@@ -198,7 +192,7 @@ class TestReset:
         assert resets(stream) == ["epoch"]
         assert numbers(stream) == []
 
-    async def test_reset_carries_the_cursor_to_go_on_from(self, counter, open_stream):
+    async def test_reset_carries_the_cursor(self, counter, open_stream):
         counter.publish(2)
         first = await open_stream(counter.plain, last_event_id="unknown")
         await first.until(b"stream-reset")
@@ -266,7 +260,7 @@ class TestReset:
         assert got[:reset_at] == list(range(1, reset_at + 1))
         assert got[reset_at + 1 :] == list(range(got[reset_at] + 1, 405))
 
-    async def test_client_too_slow_for_the_history_is_closed_where_that_is_the_policy(
+    async def test_client_too_slow_for_the_history_is_closed_under_that_policy(
         self, serve_shared, open_stream
     ):
         server = serve_shared("continuity:app", env={"SLOW_AFTER": "0.1", "SLOW_POLICY": "close"})
@@ -283,7 +277,7 @@ class TestReset:
 
 
 class TestInitialEvent:
-    async def test_fresh_stream_begins_with_it(self, counter, open_stream):
+    async def test_fresh_stream_begins_with_the_initial_event(self, counter, open_stream):
         counter.publish(2)
 
         stream = await open_stream(counter.url)
@@ -293,7 +287,9 @@ class TestInitialEvent:
         assert domain_events(stream) == [{"type": "snapshot", "number": 2}]
         assert resets(stream) == []
 
-    async def test_client_that_dropped_before_it_gets_it_again(self, counter, open_stream):
+    async def test_client_that_dropped_before_the_initial_event_gets_it_again(
+        self, counter, open_stream
+    ):
         counter.publish(2)
         first = await open_stream(counter.url)
         await first.until(b"\n\n")
@@ -308,7 +304,7 @@ class TestInitialEvent:
         assert resets(second) == []
         assert domain_events(second) == [{"type": "snapshot", "number": 3}]
 
-    async def test_client_that_got_it_resumes_after_it(self, counter, open_stream):
+    async def test_client_that_got_the_initial_event_resumes_after_it(self, counter, open_stream):
         first = await open_stream(counter.url)
         await first.until(b'"snapshot"')
         await first.until(b"}\n\n")
@@ -322,8 +318,10 @@ class TestInitialEvent:
         assert resumed(second)
         assert domain_events(second) == [{"type": "counted", "number": 1, "text": ""}]
 
-    async def test_nothing_published_while_it_loads_is_missed(self, counter, open_stream):
-        """The snapshot is read at once and handed over late, with events in between."""
+    async def test_event_published_while_the_initial_event_loads_arrives(
+        self, counter, open_stream
+    ):
+        """The snapshot is read at once and returned late, with events in between."""
         publishing = asyncio.create_task(asyncio.to_thread(counter.publish, 60, pause=0.005))
         streams = []
         while not publishing.done():
@@ -338,7 +336,7 @@ class TestInitialEvent:
             first, *later = domain_events(stream)
             assert first["type"] == "snapshot"
             later = [event["number"] for event in later]
-            # an event may be in the snapshot and follow it too, but none may be in neither
+            # an event may be in the snapshot and follow it too, but none may be missing from both
             assert later == list(range(61 - len(later), 61))
             assert first["number"] >= 60 - len(later)
             assert resets(stream) == []

@@ -1,4 +1,4 @@
-"""What a stream holds on to, and how it fails, on a real server."""
+"""A stream on a real server releases what it does not need, and fails cleanly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 HTTP_IMPLEMENTATIONS = ["uvicorn", "uvicorn-h11"]
 SERVERS = [*HTTP_IMPLEMENTATIONS, "granian", "hypercorn", "gunicorn-asgi"]
-# Written out here as well, so that an application that alters it is noticed.
+# The test repeats this string, so that it notices an application that alters it.
 TEXT = "\u2028\u2029\u0085\x0b\x0c\ufeff a\r\nb\rc\nd\0 \N{PILE OF POO} data: x\n\nid: 1"
 
 HOSTILE_IDS = [
@@ -90,7 +90,7 @@ class TestDependencies:
         ]
 
     def test_fastapi_keeps_the_stack_that_closes_them_in_the_scope(self, hygiene):
-        """A canary: without this key the library would silently hold dependencies open."""
+        """This canary checks the key without which the library would hold dependencies open."""
         server = hygiene()
 
         names = httpx2.get(f"{server.url}/scope").json()
@@ -140,7 +140,7 @@ class TestErrors:
         assert not response.headers["content-type"].startswith("text/event-stream")
         assert await session_count(server, "a")() == 0
 
-    async def test_initial_event_that_fails_is_an_http_error(self, own_hygiene):
+    async def test_failing_initial_event_is_an_http_error(self, own_hygiene):
         server = own_hygiene()
 
         response = httpx2.get(f"{server.url}/refusing/a/events?number=0")
@@ -172,7 +172,7 @@ class TestClients:
                     longest = max(longest, loop.time() - started)
 
         assert await session_count(server, "1")() == 1
-        # had it waited for the other, then for as long as that one is given
+        # a wait for the other client would last as long as its time limit
         assert longest < 1.5
         assert "Traceback" not in server.log
         assert "ERROR" not in server.log
@@ -310,7 +310,7 @@ class TestBytes:
 
 class TestClientsThatHarm:
     @pytest.mark.parametrize("server_name", HTTP_IMPLEMENTATIONS)
-    async def test_client_that_left_behind_a_second_request_is_noticed_without_pings(
+    async def test_client_gone_after_a_second_request_is_noticed_without_pings(
         self, own_hygiene, eventually, server_name
     ):
         """The server reads no further, so it does not see the connection close."""
@@ -332,9 +332,7 @@ class TestClientsThatHarm:
         assert "ERROR" not in server.log
         assert "Traceback" not in server.log
 
-    async def test_clients_that_read_nothing_cost_what_a_server_buffers_each(
-        self, serve, open_stream
-    ):
+    async def test_client_that_reads_nothing_costs_one_server_buffer(self, serve, open_stream):
         silent = 200
         server = serve("hygiene:app")
         streams = [
@@ -349,12 +347,12 @@ class TestClientsThatHarm:
         async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
             await client.post("/notes/1", params={"count": 700, "size": 4096})
 
-        # a copy of the history for each would be 200 MB
+        # a copy of the history for each client would take 200 MB
         assert _resident(server) - before < silent * 100 * 1024 + 10 * 2**20
 
 
 def _resident(server):
-    """Return the bytes of memory that a server has."""
+    """Return how many bytes of memory a server uses."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 

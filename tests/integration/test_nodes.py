@@ -1,4 +1,4 @@
-"""Several server processes on one Redis."""
+"""Several server processes share one Redis."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def subscribers(redis):
 
 class TestSubscription:
     @pytest.mark.parametrize("mode", ["pattern", "channel"])
-    def test_is_one_connection_per_process_from_start_to_stop(self, serve_node, redis, mode):
+    def test_process_has_one_subscription_from_start_to_stop(self, serve_node, redis, mode):
         assert subscribers(redis) == []
         before = connections(redis)
         one = serve_node(FOLLOW=mode)
@@ -70,7 +70,7 @@ class TestSubscription:
         _wait(lambda: connections(redis) <= before)
         assert redis.keys("*:node:*") == []
 
-    async def test_hears_of_what_every_node_publishes(self, serve_node, open_stream):
+    async def test_node_receives_events_of_every_node(self, serve_node, open_stream):
         nodes = [serve_node() for _ in range(3)]
         streams = [await open_stream(f"{node.url}/rooms/1/events") for node in nodes]
         for stream in streams:
@@ -85,7 +85,7 @@ class TestSubscription:
 
 
 class TestResuming:
-    async def test_client_of_a_killed_node_misses_nothing_at_another(self, serve_node, open_stream):
+    async def test_client_of_a_killed_node_misses_nothing(self, serve_node, open_stream):
         one, two = serve_node(), serve_node()
         first = await open_stream(f"{one.url}/rooms/1/events")
         post(two, "1/async", text="before")
@@ -118,7 +118,7 @@ class TestCounts:
         await eventually(lambda: total(two, 1) == 2)
         assert time.monotonic() - killed_at < 5
 
-    async def test_sessions_are_counted_again_after_everything_was_flushed(
+    async def test_sessions_are_counted_again_after_a_flush(
         self, serve_node, open_stream, eventually, redis
     ):
         one, two = serve_node(), serve_node()
@@ -137,7 +137,9 @@ class TestPublishSync:
         env = {} if kind == "memory" else {"REDIS_URL": request.getfixturevalue("redis_url")}
         return serve("nodes:app", env=env)
 
-    async def test_works_from_def_endpoints_and_bare_threads(self, node, open_stream, new_resource):
+    async def test_publish_sync_works_from_def_endpoints_and_bare_threads(
+        self, node, open_stream, new_resource
+    ):
         room = new_resource()
         stream = await open_stream(f"{node.url}/rooms/{room}/events")
         await stream.until(b"\n\n")
@@ -150,7 +152,9 @@ class TestPublishSync:
         assert texts(stream) == ["def", "thread", "async"]
         assert [frame["id"] for frame in stream.frames if "event" not in frame] == ids
 
-    async def test_works_from_many_threads_at_once(self, node, open_stream, new_resource):
+    async def test_publish_sync_works_from_many_threads_at_once(
+        self, node, open_stream, new_resource
+    ):
         room = new_resource()
         stream = await open_stream(f"{node.url}/rooms/{room}/events")
         await stream.until(b"\n\n")
@@ -165,25 +169,23 @@ class TestPublishSync:
         offsets = [int(f["id"].split(".")[1]) for f in stream.frames if "event" not in f]
         assert offsets == list(range(offsets[0], offsets[0] + 80))
 
-    def test_on_the_event_loop_it_says_what_to_call(self, node, new_resource):
+    def test_publish_sync_on_the_event_loop_says_what_to_call(self, node, new_resource):
         answer = post(node, f"{new_resource()}/wrong", text="x")
 
         assert answer == (
             "publish_sync would block the event loop; use `await publisher.publish(…)`"
         )
 
-    def test_thread_that_publishes_all_the_time_does_not_hold_up_the_shutdown(
-        self, node, new_resource
-    ):
+    def test_thread_that_publishes_does_not_delay_the_shutdown(self, node, new_resource):
         post(node, f"{new_resource()}/chatter")
 
         assert node.terminate() < 5
 
 
 class TestVersions:
-    """While a deploy rolls, nodes differ in what events they know."""
+    """During a deploy, nodes differ in the events that they know."""
 
-    async def test_unknown_event_reaches_streams_as_it_was_published(self, serve_node, open_stream):
+    async def test_unknown_event_reaches_streams_unchanged(self, serve_node, open_stream):
         old, new = serve_node(MODEL="old"), serve_node(MODEL="new")
         streams = [await open_stream(f"{node.url}/rooms/1/events") for node in (old, new)]
         for stream in streams:
@@ -197,14 +199,14 @@ class TestVersions:
         assert one == two
         assert b'data: {"type":"whispered","text":"psst","volume":1}\n\n' in one
 
-    def test_old_node_refuses_to_publish_what_it_does_not_know(self, serve_node):
+    def test_old_node_refuses_to_publish_unknown_events(self, serve_node):
         old = serve_node(MODEL="old")
         response = httpx2.post(f"{old.url}/rooms/1/whisper", params={"text": "psst"})
 
         assert response.status_code == 500
         _wait(lambda: "InvalidEventError" in old.log)
 
-    async def test_subscription_in_python_raises_for_the_unknown_event_and_goes_on(
+    async def test_subscription_raises_for_an_unknown_event_and_goes_on(
         self, serve_node, redis, eventually
     ):
         old, new = serve_node(MODEL="old"), serve_node(MODEL="new")

@@ -1,4 +1,4 @@
-"""A server that is told to stop, with streams open."""
+"""A server that stops closes its open streams first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import httpx2
 import pytest
 
-# What stops later, or loudly, for reasons of its own is not our streams' doing.
+# Some servers stop later, or noisily, for reasons that have nothing to do with streams.
 SERVERS = [
     "uvicorn",
     "uvicorn-h11",
@@ -51,7 +51,7 @@ async def signalled(server, number=signal.SIGTERM):
 
 class TestSignals:
     @pytest.mark.parametrize("server_name", SERVERS)
-    async def test_sigterm_ends_open_streams_within_a_second_with_a_farewell(
+    async def test_sigterm_closes_open_streams_within_a_second(
         self, serve, open_streams, server_name
     ):
         server = serve(server=server_name)
@@ -90,7 +90,7 @@ class TestSignals:
 
         assert await signalled(server) < (1 if server_name == "uvicorn" else 2)
 
-    async def test_sigint_does_the_same(self, serve, open_streams):
+    async def test_sigint_closes_open_streams(self, serve, open_streams):
         server = serve()
         [stream] = await open_streams(server, 1)
 
@@ -101,7 +101,9 @@ class TestSignals:
         assert "Traceback" not in server.log.replace("KeyboardInterrupt", "")
 
     @pytest.mark.parametrize("server_name", ["granian", "hypercorn", "gunicorn-asgi"])
-    async def test_sigint_does_the_same_elsewhere(self, serve, open_streams, server_name):
+    async def test_sigint_closes_open_streams_of_other_servers(
+        self, serve, open_streams, server_name
+    ):
         server = serve(server=server_name)
         [stream] = await open_streams(server, 1)
 
@@ -111,9 +113,7 @@ class TestSignals:
         assert stream.frames[-1]["event"] == "stream-close"
         assert "Traceback" not in server.log
 
-    async def test_sigint_that_gunicorn_passes_on_ends_streams_though_not_the_worker(
-        self, serve, open_streams
-    ):
+    async def test_sigint_from_gunicorn_ends_streams_but_no_worker(self, serve, open_streams):
         """The worker does not end without streams either, before gunicorn kills it."""
         server = serve(server="gunicorn-uvicorn")
         [stream] = await open_streams(server, 1)
@@ -123,7 +123,7 @@ class TestSignals:
         await stream.until_end()
         assert stream.frames[-1]["event"] == "stream-close"
 
-    # granian alone keeps its connections where nobody can drop them
+    # granian alone gives nobody access to its connections
     @pytest.mark.parametrize(
         ("server_name", "seconds"),
         [
@@ -134,7 +134,7 @@ class TestSignals:
             ("gunicorn-uvicorn", 5),
         ],
     )
-    async def test_client_that_reads_nothing_does_not_hold_up_the_end(
+    async def test_client_that_reads_nothing_does_not_delay_the_shutdown(
         self, serve, open_stream, open_streams, server_name, seconds
     ):
         server = serve(server=server_name)
@@ -153,7 +153,7 @@ class TestSignals:
         assert reading.frames[-1]["event"] == "stream-close"
         assert "Traceback" not in server.log
 
-    async def test_published_events_come_before_the_farewell(self, serve, open_streams):
+    async def test_published_events_precede_the_close(self, serve, open_streams):
         server = serve()
         [stream] = await open_streams(server, 1)
         async with httpx2.AsyncClient(base_url=server.url) as client:
@@ -183,10 +183,10 @@ class TestDraining:
         assert refused.headers["retry-after"] == "2"
         assert stream.frames[-1]["event"] == "stream-close"
 
-    async def test_stream_that_asks_during_shutdown_gets_503(
+    async def test_stream_requested_during_shutdown_gets_503(
         self, serve, open_stream, open_streams, eventually
     ):
-        """Its dependency is at work when the others are ended."""
+        """The stream's dependency is still running when the other streams end."""
         server = serve()
         [stream] = await open_streams(server, 1)
         opening = asyncio.create_task(open_stream(f"{server.url}/late/1/events"))

@@ -1,4 +1,4 @@
-"""Streams of a real server, byte by byte, and of Starlette's test client."""
+"""A real server streams the right bytes, and so does Starlette's test client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several workers on a broker that knows one process only."""
+"""Several workers warn when their broker serves one process only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_each_worker_warns_once_and_names_the_remedy(serve, env):
 
 
 @pytest.mark.parametrize("server_name", ["uvicorn", "uvicorn-reload"])
-def test_one_worker_warns_of_nothing(serve, server_name):
+def test_one_worker_does_not_warn(serve, server_name):
     server = serve(server=server_name)
     server.terminate()
 

@@ -1,4 +1,4 @@
-"""Moving bytes to readers: nobody waits for anybody, and order is kept."""
+"""The fan-out: no reader waits for another, and order is kept."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def is_handed_off(request):
 
 
 class TestSharing:
-    async def test_sessions_at_one_position_are_sent_the_same_bytes_object(
-        self, make_notes, connect
-    ):
+    async def test_sessions_at_one_position_share_one_bytes_object(self, make_notes, connect):
         notes = make_notes()
         streams = [await connect(notes.app, URL) for _ in range(3)]
         await notes.publish("a", "b")
@@ -33,7 +31,7 @@ class TestSharing:
         first, *others = [stream.chunks[-1] for stream in streams]
         assert all(chunk is first for chunk in others)
 
-    async def test_what_one_loop_turn_publishes_is_one_send(self, make_notes, connect):
+    async def test_events_of_one_loop_turn_share_one_send(self, make_notes, connect):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         opening = len(stream.chunks)
@@ -60,7 +58,7 @@ class TestBackPressure:
 
         assert notes.texts(streams[0]) == notes.texts(streams[3]) == []
 
-    async def test_order_is_kept_after_it(self, make_notes, connect, eventually):
+    async def test_order_is_kept_after_a_slow_send(self, make_notes, connect, eventually):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         stream.hold()
@@ -84,7 +82,7 @@ class TestBackPressure:
             await asyncio.sleep(0)
             assert stream.sends_waiting <= 1
 
-    async def test_session_that_is_sent_nothing_in_time_ends(self, make_notes, connect):
+    async def test_session_that_takes_nothing_in_time_ends(self, make_notes, connect):
         notes = make_notes(send_timeout=0.05)
         stream = await connect(notes.app, URL)
         stream.hold()
@@ -150,7 +148,7 @@ class TestBursts:
     async def test_publisher_goes_on_as_soon_as_a_stuck_reader_does(
         self, make_notes, connect, eventually
     ):
-        """Not when it looks again by itself."""
+        """The publisher does not wait until it looks again by itself."""
         notes = make_notes(history_size=3, slow_after=1000)
         stream = await connect(notes.app, URL)
         stream.hold()
@@ -184,7 +182,8 @@ class TestBursts:
         await stuck.until(b'"text":"live"')
         await healthy.until(b'"text":"live"')
 
-        assert waited >= 0.1
+        # a tenth of the longest wait, for a client that never showed that it reads
+        assert waited >= 0.01
         assert notes.texts(healthy) == [*map(str, range(100)), "live"]
         assert notes.controls(healthy) == ["stream-open"]
         assert notes.controls(stuck) == ["stream-open", "stream-reset slow"]
@@ -192,9 +191,7 @@ class TestBursts:
         assert sent_before == list(map(str, range(len(sent_before))))
         assert live == "live"
 
-    async def test_reader_that_stays_slow_is_reset_more_often_than_calls_can_be_nested(
-        self, make_notes, connect
-    ):
+    async def test_slow_reader_is_reset_any_number_of_times(self, make_notes, connect):
         notes = make_notes(history_size=2)
         key, broker = notes.engine.keys.key("1"), notes.manager.broker
         body = event_body(b'{"type":"note","text":"overrun"}')
@@ -220,10 +217,8 @@ class TestBursts:
 
         assert notes.controls(stream) == ["stream-open", *["stream-reset slow"] * 1100]
 
-    async def test_subscription_that_stalls_after_one_event_does_not_hold_publishers_for_ever(
-        self, make_notes, eventually
-    ):
-        """It stalls with room for small events, but not for the large one that comes next."""
+    async def test_subscription_that_stalls_frees_publishers_in_time(self, make_notes, eventually):
+        """The subscription stalls with room for small events, but none for the next, large one."""
         notes = make_notes(history_bytes=1000, slow_after=0.1)
         async with notes.manager.subscribe("1") as events:
             await notes.publish(*("x" * 20 for _ in range(8)))
@@ -246,11 +241,11 @@ class TestBursts:
 
 
 class TestPublishers:
-    """No client may hold them up."""
+    """No client may hold up a publisher."""
 
     @pytest.fixture
     def coming(self, connect):
-        """Let new streams be opened all the time, fifty a second."""
+        """Open fifty new streams a second."""
         tasks: list[asyncio.Task[None]] = []
 
         async def coming(app, **options):
@@ -267,10 +262,10 @@ class TestPublishers:
             task.cancel()
 
     @pytest.mark.parametrize("history_size", [16, 256])
-    async def test_clients_that_come_back_again_and_again_hold_no_publisher(
+    async def test_reconnecting_clients_hold_no_publisher(
         self, make_notes, coming, eventually, history_size
     ):
-        """With the oldest position there is, which the next event drops."""
+        """Each client resumes from the oldest position, which the next event drops."""
         opening: list[float] = []
 
         async def on_connect(session):
@@ -290,7 +285,7 @@ class TestPublishers:
 
         assert feed is notes.feed
 
-    async def test_resuming_client_gets_what_was_there_when_it_came_however_slowly_it_opens(
+    async def test_slow_opening_still_replays_what_the_client_missed(
         self, make_notes, connect, eventually
     ):
         gate = asyncio.Event()
@@ -308,18 +303,14 @@ class TestPublishers:
         assert stream.frames[0]["id"] == ids[0]
 
     @pytest.mark.parametrize("last", [0, -1])
-    async def test_subscription_that_is_not_iterated_holds_a_publisher_for_a_moment_only(
-        self, make_notes, last
-    ):
+    async def test_uniterated_subscription_holds_a_publisher_for_a_moment(self, make_notes, last):
         notes = make_notes(history_size=4, slow_after=10)
         ids = await notes.publish(*"abcd")
         async with notes.manager.subscribe("1", last_event_id=ids[last]):
             async with asyncio.timeout(5):
                 await notes.publish(*"efghijkl")
 
-    async def test_slow_initial_events_do_not_slow_a_burst_of_small_events(
-        self, make_notes, coming, eventually
-    ):
+    async def test_slow_initial_events_do_not_slow_a_burst(self, make_notes, coming, eventually):
         loads: list[float] = []
         over = asyncio.Event()
 
@@ -379,7 +370,7 @@ class _AlwaysSuspending(_WithTimeout):
 
 
 class _WithAwaitable(_WithTimeout):
-    """What it hands on returns an awaitable that is no coroutine, as compiled servers do."""
+    """Its `send` returns an awaitable that is no coroutine, as that of compiled servers does."""
 
     async def __call__(self, scope, receive, send):
         await self.app(scope, receive, lambda message: asyncio.ensure_future(send(message)))
@@ -419,7 +410,7 @@ class TestMiddlewares:
         assert notes.texts(streams[1]) == ["a", "b"]
 
     @pytest.mark.parametrize("middleware", MIDDLEWARES)
-    async def test_wrapped_send_that_waits_too_long_is_given_up(
+    async def test_wrapped_send_that_waits_too_long_ends_the_stream(
         self, make_notes, connect, middleware
     ):
         # the healthy client's sends take turns of the loop too, under the same limit
@@ -460,7 +451,7 @@ class TestMiddlewares:
 
 
 class _Failing:
-    """Its `send` fails from a moment on."""
+    """A middleware whose `send` fails from a moment on."""
 
     def __init__(self, app, failure):
         self.app = app
@@ -526,6 +517,7 @@ class TestTurns:
 
             offset = 0
             stuck_since = None
+            credit = 0.0
             is_guest = False
 
             def flush(self, now):
@@ -543,7 +535,7 @@ class TestTurns:
             done_by_turn.append(len(flushed_at))
 
         assert max(later - earlier for earlier, later in pairwise(done_by_turn)) <= 256
-        # what a reader is told is the time of its own turn
+        # each reader gets the time of its own turn
         assert len(set(flushed_at)) > 2000 // 256
 
 
@@ -564,7 +556,7 @@ class TestPings:
 
         assert b"\n:\n" not in stream.body
 
-    async def test_no_pings_where_none_are_wanted(self, make_notes, connect):
+    async def test_ping_interval_none_sends_no_pings(self, make_notes, connect):
         notes = make_notes(ping_interval=None)
         other = make_notes(ping_interval=0.01, key_suffix="other")
         stream = await connect(notes.app, URL)
@@ -592,7 +584,7 @@ class TestLinger:
 
     @staticmethod
     def flushed(linger, at, seconds):
-        """Let one flush pass that begins at once."""
+        """Let a flush pass that begins at once."""
         assert linger.delay(at) == 0
         linger.ended(at + seconds)
         return at + seconds
@@ -600,7 +592,7 @@ class TestLinger:
     def test_first_flush_begins_at_once(self):
         assert Linger().delay(100.0) == 0
 
-    def test_event_long_after_the_last_flush_is_sent_at_once(self):
+    def test_late_event_is_flushed_at_once(self):
         linger = Linger()
         now = self.flushed(linger, 100.0, 0.016)
 
@@ -612,7 +604,7 @@ class TestLinger:
 
         assert linger.delay(now) == pytest.approx(0.0025)
 
-    def test_short_flush_makes_nobody_wait(self):
+    def test_short_flush_makes_no_event_wait(self):
         linger = Linger()
         now = self.flushed(linger, 100.0, 0.0004)
 
@@ -653,7 +645,7 @@ class TestLinger:
 
         assert waited == [0, 2, 5, 10, 19, 36, 69, 134, 199]
 
-    def test_one_wait_that_gains_makes_the_next_flush_wait_again(self):
+    def test_wait_that_gains_makes_the_next_flush_wait(self):
         linger = Linger()
         now = self.flushed(linger, 100.0, 0.004)
         for _ in range(2):
@@ -667,7 +659,7 @@ class TestLinger:
         assert linger.delay(now) > 0
 
     @pytest.mark.parametrize("has_more", [False, True])
-    def test_events_that_came_during_a_flush_make_the_next_one_wait_again(self, *, has_more):
+    def test_events_during_a_flush_make_the_next_one_wait(self, *, has_more):
         linger = Linger()
         now = self.flushed(linger, 100.0, 0.004)
         waited = []

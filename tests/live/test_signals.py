@@ -1,4 +1,4 @@
-"""Chaining after the handlers of others, without ever getting in their way."""
+"""The chain runs before the handlers of others, and never gets in their way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def heard():
 
 @pytest.fixture(autouse=True)
 def servers_handler(heard):
-    """What a server installs, and what must run as well."""
+    """The handler that a server installs, which must run as well."""
 
     def handle(_number, _stack_frame):
         heard.append("server")
@@ -62,7 +62,7 @@ def test_installing_again_chains_before_a_later_handler(heard):
 
 
 def test_two_chains_that_install_in_turns_do_not_grow(heard):
-    """As the streams of two managers do; a signal would fail with a RecursionError."""
+    """The streams of two managers do this; a grown chain would raise a RecursionError."""
     chains = [SignalChain(lambda: heard.append("a")), SignalChain(lambda: heard.append("b"))]
     for _ in range(2000):
         for chain in chains:
@@ -107,7 +107,7 @@ def test_chains_uninstalled_in_any_order_leave_nothing_that_fails(heard):
 
 
 def test_chains_uninstalled_in_the_order_of_installing_are_gone(servers_handler):
-    """As two applications that run one after the other; none may be kept for each round."""
+    """Applications that run one after the other do this; each round must leave no handler."""
     for _ in range(3):
         chains = [SignalChain(lambda: None) for _ in range(3)]
         for chain in chains:

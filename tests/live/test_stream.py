@@ -30,7 +30,7 @@ def is_handed_off(request):
 
 
 class Reloading:
-    """An initial event that is there at once when a stream opens, and later at `gate`."""
+    """An initial event that loads at once when a stream opens, and waits for `gate` later."""
 
     def __init__(self):
         self.gate = asyncio.Event()
@@ -43,7 +43,7 @@ class Reloading:
         return {"type": "note", "text": f"initial {len(self.loads)}"}
 
     async def leaves_nothing_to(self, stream):
-        """Let the client leave first: what is loaded then is for nobody."""
+        """Let the client leave first, so that nobody gets what is loaded then."""
         stream.disconnect()
         await stream.until_end()
         received = len(stream.messages)
@@ -82,7 +82,7 @@ class TestOpening:
 
         assert len({stream.frames[0]["retry"] for stream in streams}) > 1
 
-    async def test_replay_comes_with_the_opening(self, make_notes, connect):
+    async def test_opening_carries_the_replay(self, make_notes, connect):
         notes = make_notes()
         ids = await notes.publish("a", "b", "c")
 
@@ -91,7 +91,7 @@ class TestOpening:
         assert len(stream.chunks) == 1
         assert notes.texts(stream) == ["b", "c"]
 
-    async def test_events_that_came_while_the_initial_event_was_loaded_follow_it(
+    async def test_initial_event_is_followed_by_events_published_meanwhile(
         self, make_notes, connect, eventually
     ):
         gate = asyncio.Event()
@@ -109,9 +109,7 @@ class TestOpening:
 
         assert notes.texts(stream) == ["initial", "a", "b"]
 
-    async def test_initial_event_overtaken_by_more_than_the_history_is_loaded_again(
-        self, make_notes, connect
-    ):
+    async def test_overtaken_initial_event_is_loaded_again(self, make_notes, connect):
         loads: list[int] = []
 
         async def initial():
@@ -133,7 +131,7 @@ class TestOpening:
         assert notes.texts(stream) == ["initial 3", "live"]
         assert notes.controls(stream) == ["stream-open"]
 
-    async def test_initial_event_that_is_always_overtaken_is_given_up_with_503(
+    async def test_initial_event_that_is_always_overtaken_ends_with_503(
         self, make_notes, connect, caplog
     ):
         async def initial():
@@ -169,7 +167,7 @@ class TestOpening:
         assert "id" not in b
 
     @pytest.mark.parametrize("nothing", [None, [], ()])
-    async def test_without_an_initial_event_the_opening_carries_the_final_cursor(
+    async def test_opening_without_an_initial_event_carries_the_final_cursor(
         self, make_notes, connect, nothing
     ):
         async def initial():
@@ -183,10 +181,10 @@ class TestOpening:
 
 
 class TestPieces:
-    """What a server is handed at once is what it keeps for a client that reads nothing."""
+    """A server keeps each piece that it gets for a client that reads nothing."""
 
     @pytest.mark.parametrize("is_held", [False, True])
-    async def test_no_piece_is_larger_than_the_server_should_keep(
+    async def test_pieces_stay_below_what_the_server_should_keep(
         self, make_notes, connect, is_held
     ):
         texts = ["x" * length for length in (10, 40_000, 20_000, 200_000, 30_000, 100_000, 3)]
@@ -221,9 +219,7 @@ class TestPieces:
         assert notes.controls(stream) == ["stream-open", "stream-reset slow"]
         assert max(map(len, stream.chunks)) <= PIECE
 
-    async def test_client_is_reset_after_the_frame_that_it_has_the_beginning_of(
-        self, make_notes, connect, eventually
-    ):
+    async def test_reset_follows_the_frame_that_was_begun(self, make_notes, connect, eventually):
         notes = make_notes(history_size=2, slow_after=0.01)
         stream = await connect(notes.app, URL)
         stream.hold()
@@ -263,7 +259,7 @@ class TestReset:
         assert notes.texts(resumed) == ["live"]
 
     @pytest.mark.parametrize("error", [HTTPException(404), ValueError("away")])
-    async def test_initial_event_that_fails_in_mid_stream_ends_it_for_a_reconnect(
+    async def test_initial_event_that_fails_in_mid_stream_asks_for_a_reconnect(
         self, make_notes, connect, caplog, error
     ):
         loads: list[int] = []
@@ -286,7 +282,7 @@ class TestReset:
         assert json.loads(stream.frames[-1]["data"])["reconnect"] is True
         assert "the initial event after a reset failed" in caplog.text
 
-    async def test_client_that_leaves_while_it_is_reset_is_sent_nothing_more(
+    async def test_client_that_leaves_during_a_reset_gets_nothing_more(
         self, make_notes, connect, eventually, reloading
     ):
         notes = make_notes(
@@ -299,6 +295,30 @@ class TestReset:
         await eventually(lambda: len(reloading.loads) == 2)
 
         await reloading.leaves_nothing_to(stream)
+
+
+class TestResetAtTheStart:
+    """The client comes back with an id from which it cannot go on."""
+
+    @pytest.mark.parametrize("has_initial", [False, True])
+    async def test_client_lost_before_the_reset_is_reset_when_it_comes_back(
+        self, make_notes, connect, has_initial
+    ):
+        async def initial():
+            return {"type": "note", "text": "initial"}
+
+        notes = make_notes(history_size=2, router={"initial_event": initial} if has_initial else {})
+        [old, *_] = await notes.publish(*"abcd")
+        stream = await connect(notes.app, URL, last_event_id=old)
+        opening, reset, *_ = stream.frames
+        assert (opening["event"], reset["event"]) == ("stream-open", "stream-reset")
+
+        # it has read the first frame only, so its last id is the old one
+        assert "id" not in opening
+        back = await connect(notes.app, URL, last_event_id=old)
+
+        assert notes.controls(back) == ["stream-open", "stream-reset trimmed"]
+        assert notes.texts(back) == (["initial"] if has_initial else [])
 
 
 class TestLostContinuity:
@@ -342,7 +362,7 @@ class TestLostContinuity:
             (2, "trimmed", "epoch"),
         ],
     )
-    async def test_log_that_cannot_be_continued_says_why_as_to_a_client_that_comes_back(
+    async def test_lost_log_gives_open_and_resuming_streams_the_same_reason(
         self, make_notes, connect, top, before, reason
     ):
         """The store went on, or back, without this process."""
@@ -364,7 +384,7 @@ class TestLostContinuity:
         assert notes.controls(back) == ["stream-open", f"stream-reset {reason}"]
         assert in_python.value.reason == reason
 
-    async def test_client_that_leaves_while_its_log_begins_anew_is_sent_nothing_more(
+    async def test_client_that_leaves_while_its_log_begins_anew_gets_nothing_more(
         self, make_notes, connect, eventually, reloading
     ):
         notes = make_notes(router={"initial_event": reloading.load})
@@ -392,7 +412,7 @@ class TestServers:
 
         def around(app, marker):
             async def wrapped(scope, receive, send):
-                # no coroutine function: granian complains before there is anything to await
+                # this is no coroutine function: granian raises before there is anything to await
                 def checked(message):
                     return fail(message) if marker in message.get("body", b"") else send(message)
 
@@ -402,9 +422,7 @@ class TestServers:
 
         return around
 
-    async def test_request_cancelled_as_its_stream_ends_by_itself_is_cancelled(
-        self, make_notes, connect
-    ):
+    async def test_request_cancelled_as_its_stream_ends_stays_cancelled(self, make_notes, connect):
         async def cancelling(scope, receive, send):
             async def cancel_at_the_end(message):
                 await send(message)
@@ -461,9 +479,9 @@ class TestServers:
 
 
 class TestContext:
-    """Events are sent from tasks of whoever publishes, with that one's user, tenant or trace."""
+    """Publishers' tasks send the events, and have a user, tenant or trace of their own."""
 
-    async def test_initial_event_after_a_reset_is_loaded_in_the_context_of_its_own_request(
+    async def test_initial_event_after_a_reset_loads_in_its_own_request_context(
         self, make_notes, connect
     ):
         loads: list[str] = []
@@ -486,7 +504,7 @@ class TestContext:
 
         assert loads == ["reader"] * 3
 
-    async def test_middleware_sees_the_context_of_its_own_request_whenever_it_sends(
+    async def test_middleware_always_sees_its_own_request_context(
         self, make_notes, connect, eventually
     ):
         notes = make_notes()
@@ -505,7 +523,7 @@ class TestContext:
         assert set(seen) == {"reader"}
 
     @pytest.mark.parametrize("is_held", [False, True])
-    async def test_request_without_context_does_not_see_that_of_a_publisher(
+    async def test_request_without_context_sees_no_publisher_context(
         self, make_notes, connect, eventually, is_held
     ):
         notes = make_notes()
@@ -579,7 +597,7 @@ def as_user(name, app):
 
 
 class TestClosing:
-    async def test_close_comes_after_what_was_published(self, make_notes, connect):
+    async def test_close_follows_published_events(self, make_notes, connect):
         notes = make_notes(retry=1000)
         stream = await connect(notes.app, URL)
         opening = stream.body
@@ -610,7 +628,7 @@ class TestClosing:
 
         assert json.loads(stream.frames[-1]["data"]) == {"reason": "revoked", "reconnect": True}
 
-    async def test_reason_that_the_wire_does_not_know_is_refused(self, make_notes, connect):
+    async def test_unknown_close_reason_is_refused(self, make_notes, connect):
         notes = make_notes()
         unknown: Any = "kicked"
         with pytest.raises(ConfigurationError, match="reason='kicked' is not known; use 'shut"):
@@ -630,7 +648,7 @@ class TestClosing:
 
         assert notes.controls(stream)[-1] == "stream-close expired"
 
-    async def test_close_while_a_send_waits_comes_after_it(self, make_notes, connect, eventually):
+    async def test_close_waits_for_a_pending_send(self, make_notes, connect, eventually):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         stream.hold()
@@ -644,9 +662,7 @@ class TestClosing:
         assert notes.texts(stream) == ["a", "b"]
         assert notes.controls(stream)[-1] == "stream-close ended"
 
-    async def test_ping_that_falls_due_takes_nothing_from_the_close(
-        self, make_notes, connect, eventually
-    ):
+    async def test_due_ping_does_not_replace_the_close(self, make_notes, connect, eventually):
         notes = make_notes()
         stream = await connect(notes.app, URL)
         [session] = notes.engine.hub.streams
@@ -679,7 +695,7 @@ class TestClosing:
         assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
 
     @pytest.mark.parametrize("slow_policy", ["reset", "close"])
-    async def test_revoked_client_that_lags_is_not_shown_the_state_of_now(
+    async def test_revoked_lagging_client_does_not_see_the_current_state(
         self, make_notes, connect, slow_policy
     ):
         loads: list[int] = []
@@ -705,7 +721,7 @@ class TestClosing:
         assert json.loads(stream.frames[-1]["data"])["reconnect"] is False
         assert len(loads) == 1
 
-    async def test_client_revoked_while_it_is_reset_is_not_shown_the_state_of_now(
+    async def test_client_revoked_during_a_reset_does_not_see_the_current_state(
         self, make_notes, connect, eventually, reloading
     ):
         notes = make_notes(
@@ -723,7 +739,7 @@ class TestClosing:
         assert notes.controls(stream) == ["stream-open", "stream-close revoked"]
 
     @pytest.mark.parametrize(("reason", "reconnect"), [("revoked", False), ("expired", True)])
-    async def test_client_closed_while_its_state_is_loaded_is_not_shown_it(
+    async def test_client_closed_while_its_state_loads_does_not_see_it(
         self, make_notes, connect, eventually, reason, reconnect
     ):
         gate = asyncio.Event()
@@ -746,7 +762,7 @@ class TestClosing:
         assert notes.controls(stream) == ["stream-open", f"stream-close {reason}"]
         assert notes.texts(stream) == []
 
-    async def test_session_closed_by_on_connect_says_only_that(self, make_notes, connect):
+    async def test_session_closed_by_on_connect_sends_only_the_close(self, make_notes, connect):
         notes = make_notes(router={"on_connect": lambda session: session.close("revoked")})
         stream = await connect(notes.app, URL)
         await stream.until_end()
@@ -846,7 +862,7 @@ class TestHooks:
         assert "the database" in caplog.text
         assert "took longer" not in caplog.text
 
-    async def test_error_of_on_disconnect_is_logged_also_where_its_request_was_cancelled(
+    async def test_error_of_on_disconnect_is_logged_after_a_cancelled_request(
         self, make_notes, connect, caplog, eventually
     ):
         running, gate = asyncio.Event(), asyncio.Event()

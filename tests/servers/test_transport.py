@@ -13,7 +13,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from fastapi_sse_channels._servers.transport import left_by_peer, shutdown_behind, transport_behind
+from fastapi_sse_channels._servers.transport import bound_buffer, left_by_peer, transport_behind
 
 
 class Transport(asyncio.Transport):
@@ -145,7 +145,6 @@ def test_transport_of_gunicorn_is_found_behind_its_body_receiver():
 @pytest.mark.parametrize("send", [None, print, lambda _message: None, functools.partial(print)])
 def test_transport_of_a_server_that_hides_it_is_none(send):
     assert transport_behind(send, send) is None
-    assert shutdown_behind(send, send) is None
 
 
 def test_transport_behind_an_unassigned_send_is_none():
@@ -215,3 +214,21 @@ class TestLeftByPeer:
                 return False
 
         assert left_by_peer([Without()]) == []
+
+
+class TestBoundBuffer:
+    @pytest.mark.parametrize("ssl_object", [None, object()])
+    def test_connection_with_tls_alone_is_bounded(self, ssl_object):
+        class Connection(Transport):
+            limits: tuple[int | None, int | None] | None = None
+
+            def get_extra_info(self, name, default=None):
+                return ssl_object if name == "ssl_object" else default
+
+            def set_write_buffer_limits(self, high=None, low=None):
+                self.limits = high, low
+
+        connection = Connection()
+        bound_buffer(connection)
+
+        assert connection.limits == (None if ssl_object is None else (16 * 1024, None))

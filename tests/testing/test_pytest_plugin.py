@@ -35,12 +35,25 @@ async def test_stream(client):
         assert await stream.next() == Note()
 
 async def test_recording(client, recording_publisher):
-    recorder = recording_publisher(app, manager)
+    recorder = recording_publisher(manager)
     await client.post("/notes/1")
-    assert recorder.published == [("1", Note())]
+    await manager.publish("2", Note())
+    assert recorder.published == [("1", Note()), ("2", Note())]
 
-def test_override_ends_with_the_test():
-    assert app.dependency_overrides == {}
+async def test_recording_ends_with_the_test(client):
+    assert not (await client.post("/notes/1")).json().startswith("recorded")
+
+stored = ChannelManager(Note, key_prefix="stored", broker="redis://127.0.0.1:1")
+storing = FastAPI()
+storing.include_router(create_sse_router(stored, "/notes/{note_id}/events"))
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_memory(sse_client, memory_broker, turn):
+    memory_broker(stored)
+    async with sse_client(storing) as client:
+        await stored.publish("1", Note())
+        async with stored.subscribe("1") as events:
+            assert events.last_event_id.split(".")[1] == "1"
 
 async def test_time_limit_of_the_settings(client):
     with pytest.raises(StreamTimeoutError, match="within 0.8 s"):
@@ -61,7 +74,7 @@ def test_fixtures_and_setting_serve_any_plugin_that_runs_async_tests(run_suite, 
     settings = {**settings, "sse_timeout": "0.8"}
     output = run_suite({"test_suite.py": SUITE + ANYIO}, "-p", PLUGIN, *options, **settings)
 
-    assert "4 passed" in output, output
+    assert "6 passed" in output, output
 
 
 def test_plugin_imports_neither_redis_nor_an_event_loop_plugin(run_python):

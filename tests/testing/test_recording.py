@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from fastapi_sse_channels import ChannelManager, InvalidEventError, InvalidResourceIdError
@@ -26,6 +28,27 @@ async def test_recorder_receives_what_handlers_publish(application, recorder):
 
     note = application.Note
     assert recorder.published == [("1", note(text="a")), ("2", note(text="b"))]
+
+
+async def test_entered_recorder_receives_whatever_is_published(application):
+    manager, note = application.manager, application.Note
+    async with SSETestClient(application.app) as client:
+        with RecordingPublisher(manager) as recorder:
+            await client.post("/notes/1", json={"text": "a"})
+            await client.put("/notes/2", json={"text": "b"})
+            await manager.publish("x/y:z", note(text="c"), idempotency_key="k")
+            await manager.channel("x/y:z").publish(note(text="c"), idempotency_key="k")
+            await asyncio.to_thread(manager.publish_sync, "3", note(text="d"))
+            with pytest.raises(InvalidEventError):
+                await manager.publish("1", {"type": "other"})
+        await client.post("/notes/1", json={"text": "sent"})
+
+    assert recorder.published == [
+        ("1", note(text="a")),
+        ("2", note(text="b")),
+        ("x/y:z", note(text="c")),
+        ("3", note(text="d")),
+    ]
 
 
 async def test_mapping_becomes_an_event_and_numbers_become_ids(application, recorder):

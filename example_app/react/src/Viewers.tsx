@@ -3,18 +3,11 @@ import { useSSEConnection } from "fastapi-sse-channels/react";
 import { eventsOf, type DiscussionEvent } from "./api.js";
 import type { LiveProps } from "./Discussion.js";
 
-/** Where the connection is not open. */
-const WORDS: Record<string, string> = {
-  connecting: "connecting…",
-  waiting: "reconnecting…",
-  closed: "ended",
-};
-
 /** Keeps what events say in a state of its own. */
 export function Viewers({ discussionId, live }: LiveProps) {
   const [viewers, setViewers] = useState(0);
   const [drops, setDrops] = useState(0);
-  const { connected, status } = useSSEConnection<DiscussionEvent>({
+  const { connected, reconnecting, status } = useSSEConnection<DiscussionEvent>({
     endpoint: eventsOf(discussionId),
     onEvent(event) {
       if (event.type === "snapshot" || event.type === "viewers-changed") setViewers(event.viewers);
@@ -25,6 +18,10 @@ export function Viewers({ discussionId, live }: LiveProps) {
     onError: (error) => console.warn(error.message),
     enabled: live,
   });
+  let words = status.state === "closed" ? "ended" : "connecting…";
+  if (!live) words = "paused";
+  else if (connected) words = `${viewers} viewing`;
+  else if (reconnecting) words = "reconnecting…";
   return (
     <span
       className="badge"
@@ -33,7 +30,7 @@ export function Viewers({ discussionId, live }: LiveProps) {
       data-connected={connected}
       data-drops={drops}
     >
-      {connected ? `${viewers} viewing` : !live ? "paused" : WORDS[status.state]}
+      {words}
     </span>
   );
 }

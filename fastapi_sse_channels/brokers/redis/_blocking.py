@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -17,7 +17,7 @@ from ..._errors import PublishError
 from .._comparison import disagreement
 from ._connect import address_of, database_of, options_for, url_error
 from ._envelope import NotOursError
-from ._errors import explain
+from ._errors import explain, inner_error
 from ._names import Names
 from ._scripts import PUBLISH, parse_position, publish_call
 
@@ -75,12 +75,7 @@ class BlockingStore:
         Raises:
             ConfigurationError: The URL is not one of Redis, or the namespace is empty.
         """
-        options = {
-            **options_for(seconds),
-            "retry": Retry(NoBackoff(), 0),
-            # naming the library would cost a new connection two more round trips
-            "driver_info": None,
-        }
+        options = {**options_for(seconds), "retry": Retry(NoBackoff(), 0)}
         try:
             self._client: Any = Redis.from_url(url, max_connections=_AS_MANY_AS_THREADS, **options)
         except ValueError as error:
@@ -115,7 +110,8 @@ class BlockingStore:
                 reply = self._client.eval(PUBLISH.text, *call)
             return parse_position(reply)
         except (RedisError, OSError, NotOursError) as error:
-            raise PublishError(explain(error, self._where, self._names)) from error
+            cause = inner_error(error) if isinstance(error, ResponseError) else error
+            raise PublishError(explain(cause, self._where, self._names)) from error
 
     def compare(self, keys: str, declaration: str) -> None:
         """See `SyncStore.compare`."""

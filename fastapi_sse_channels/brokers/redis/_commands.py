@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._envelope import Look, parse_look
-from ._scripts import HISTORY, PUBLISH, history_call, parse_position, publish_call, run_script
+from ._scripts import (
+    HISTORY,
+    MISSING,
+    PUBLISH,
+    history_call,
+    parse_position,
+    publish_call,
+    run_script,
+)
 from ._tasks import TimeLimit
 from ._verbs import verbs_of
 
@@ -14,6 +22,12 @@ if TYPE_CHECKING:
     from ..._core.position import Position
     from ._connect import Connector
     from ._names import Names
+
+# what the broker and its scripts run, but for the commands of pub/sub and of scripts themselves
+_USED = (
+    *("DEL", "EXISTS", "HDEL", "HGETALL", "HMGET", "HSET", "PEXPIRE", "SET", "TIME"),
+    *("XADD", "XLEN", "XRANGE"),
+)
 
 
 class Commands:
@@ -49,6 +63,13 @@ class Commands:
         """Read a channel's position and entries: run `history.lua`."""
         call = history_call(self._names, key, since, retention)
         return parse_look(await self.limited(run_script(self.client, HISTORY, *call)))
+
+    async def missing(self, key: str) -> list[str]:
+        """Name the commands that the server does not have: run `missing.lua`."""
+        names = (*_USED, self._verbs.publish)
+        call = ([self._names.log(key)], names)
+        found = await self.limited(run_script(self.client, MISSING, *call))
+        return [name.decode() for name in found]
 
     async def announce(self, channel: str, text: str) -> None:
         """Send a message that is not stored."""

@@ -395,6 +395,9 @@ def options_for(seconds: float) -> dict[str, Any]:
         "socket_connect_timeout": seconds,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
+        # Naming the library costs each connection two round trips, and from Redis 7.2 on a right
+        # that the broker does not need.
+        "driver_info": None,
         # one message that is not UTF-8 would end a decoding subscriber for ever
         "decode_responses": False,
         "encoding": "utf-8",

@@ -139,6 +139,10 @@ class Dialer:
     async def _listen(self, connection: AbstractConnection, channels: tuple[str, ...]) -> None:
         if self._patterns:
             await connection.send_command("PSUBSCRIBE", *self._patterns)
+        elif channels:
+            # A server that refuses this would end the connection at the first unsubscription. The
+            # channel is not subscribed yet, so this changes nothing.
+            await connection.send_command(self._verbs.unsubscribe, channels[0])
         at_once = self._verbs.at_once
         for start in range(0, len(channels), at_once):
             batch = channels[start : start + at_once]

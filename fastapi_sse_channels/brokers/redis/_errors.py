@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from redis.exceptions import (
     AuthenticationError,
+    ClusterDownError,
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
+    ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -35,6 +39,22 @@ UNAVAILABLE = (
     TypeError,
 )
 
+# what the server's own words begin with where redis-py has no class for them
+_PASSING = re.compile(r"(MISCONF|NOREPLICAS|BUSY) ")
+# of servers of every make, inside scripts and outside
+_UNKNOWN = re.compile(r"unknown (redis )?command|invalid command passed", re.IGNORECASE)
+_TRIED = "Redis from 6.2 on or Valkey"
+
+# how Redis before 7 wraps what a command inside a script was refused with
+_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -?((\w+) .*)", re.DOTALL)
+_CLASSES = {"OOM": OutOfMemoryError, "READONLY": ReadOnlyError}
+
+
+def inner_error(error: ResponseError) -> ResponseError:
+    """Return the error of the command that ended a script, in its own class."""
+    found = _IN_SCRIPT.search(str(error))
+    return _CLASSES.get(found[2], ResponseError)(found[1]) if found else error
+
 
 def is_foreign(error: BaseException) -> bool:
     """Whether something under our names was written by others."""
@@ -45,6 +65,12 @@ def lacks_rights(error: BaseException) -> bool:
     """Whether Redis denied permission, directly or inside a script."""
     in_script = ("The user executing the script", "ACL failure in script")
     return isinstance(error, NoPermissionError) or str(error).startswith(in_script)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a server that refuses may recover by itself: it is full, say, or cannot save."""
+    passing = (OutOfMemoryError, ClusterDownError, TryAgainError)
+    return isinstance(error, passing) or _PASSING.match(str(error)) is not None
 
 
 def explain(error: BaseException, where: str, names: Names) -> str:
@@ -70,7 +96,14 @@ def _verdict(error: BaseException, names: Names) -> str:
     if isinstance(error, AuthenticationError) or "unauthenticated" in text:
         return f"refuses the password or user: {text}"
     if lacks_rights(error):
-        return f"lacks rights ({text}); grant the user `{names.rights}`"
+        return f"lacks rights ({text}); grant the user `{names.rights}`{_or_else(text)}"
+    if _UNKNOWN.search(text):
+        # the arguments follow, which may be long
+        said = text.partition(", with args")[0]
+        way_out = _or_else(said) or (
+            f"; allow it in the server's configuration (`rename-command`), or use {_TRIED}"
+        )
+        return f"does not have a command that is needed: {said}{way_out}"
     if text.startswith("NOREPLICAS"):
         return (
             f"refuses, as too few replicas keep up ({text}); bring one back, or lower the server's "
@@ -85,3 +118,14 @@ def _verdict(error: BaseException, names: Names) -> str:
         (verdict for types, verdict in known.items() if isinstance(error, types)),
         f"cannot be used: {text}",
     )
+
+
+def _or_else(refusal: str) -> str:
+    """Name the option that does without the refused command, if there is one."""
+    command = re.search(r"\b(p|s|sun)subscribe\b|\bspublish\b", refusal, re.IGNORECASE)
+    if command is None:
+        return ""
+    name = command[0].upper()
+    if name == "PSUBSCRIBE":
+        return '; follow="channel" does without PSUBSCRIBE'
+    return f'; follow="pattern" does without {name}, which came with Redis 7'

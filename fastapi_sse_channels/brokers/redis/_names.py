@@ -41,9 +41,10 @@ class Names:
     @property
     def rights(self) -> str:
         """What `ACL SETUSER` has to grant."""
-        # Redis wants a subscribed pattern granted literally: `&sse:*` does not cover `sse:ev:{*`
+        # Redis 6.2 gives a new user every channel. A subscribed pattern has to be granted
+        # literally: `&sse:*` does not cover `sse:ev:{*`.
         return (
-            f"~{self.namespace}:* &{self.namespace}:* &{self.pattern} "
+            f"~{self.namespace}:* resetchannels &{self.namespace}:* &{self.pattern} "
             "+@read +@write +@scripting +@pubsub +time +select -@dangerous"
         )
 

@@ -1,4 +1,4 @@
-"""The start's rehearsal: what cannot work later is told at once."""
+"""The start's rehearsal: what cannot work later prevents the start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..._core.log import Retention
 from ..._core.wire import event_body
-from ._errors import lacks_rights
+from ._errors import may_pass
+from ._scripts import COUNT, run_script
 
 if TYPE_CHECKING:
     from ._commands import Commands
@@ -26,11 +27,12 @@ logger = logging.getLogger("fastapi_sse_channels")
 _KEY = "start"
 _BODY = event_body(b"{}")
 _FORGOTTEN_SOON = Retention(1, 1, 1.0)
+_COUNTED_MS = 1000
 _RETRY_DELAY = 0.1
 
 
 class Rehearsal:
-    """Does everything once that a started broker does, so that missing rights prevent the start."""
+    """Does everything once that a started broker does; what the server refuses ends the start."""
 
     def __init__(
         self, commands: Commands, names: Names, lease: Lease, counts: SessionCounts
@@ -54,7 +56,7 @@ class Rehearsal:
             except (AuthenticationError, ReadOnlyError):
                 raise
             except ResponseError as error:
-                if lacks_rights(error):
+                if not may_pass(error):
                     raise
                 # a full server, or one unable to save, may recover, and can be read meanwhile
                 logger.warning("Redis takes no events at present: %s", error)
@@ -65,15 +67,23 @@ class Rehearsal:
             return
 
     async def _do_everything(self) -> None:
-        await self._lease.renew()
-        await self._publish(self._lease.id)
+        if missing := await self._commands.missing(_KEY):
+            msg = f"unknown command {', '.join(missing)}"
+            raise ResponseError(msg)
+        client, limited = self._commands.client, self._commands.limited
+        counts, lease = self._names.counts(_KEY), self._lease
+        # what a full server takes too goes first
+        await lease.renew()
+        await limited(client.exists(self._names.lease(lease.id)))
+        await self._commands.announce(self._names.probe(_KEY), "")
+        await self._commands.look(_KEY, 0, _FORGOTTEN_SOON)
+        await self._publish(lease.id)
         # the second publish drops the first
         await self._publish(None)
-        client, limited = self._commands.client, self._commands.limited
-        await limited(client.delete(self._names.log(_KEY)))
-        await limited(client.hdel(self._names.counts(_KEY), self._lease.id))
-        await limited(client.exists(self._names.lease(self._lease.id)))
+        await limited(run_script(client, COUNT, [counts], [lease.id, 1, _COUNTED_MS, ""]))
         await self._counts.total(_KEY)
+        await limited(client.hdel(counts, lease.id))
+        await limited(client.delete(self._names.log(_KEY)))
 
     async def _publish(self, idempotency_key: str | None) -> None:
         await self._commands.publish(_KEY, _BODY, _FORGOTTEN_SOON, idempotency_key=idempotency_key)

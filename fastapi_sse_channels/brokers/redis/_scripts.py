@@ -6,11 +6,12 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from ..._core.position import new_epoch, new_nonce, start_of
 from .._base import IDEMPOTENCY_WINDOW
 from ._envelope import NotOursError, position_of
+from ._errors import inner_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Script:
 PUBLISH = Script("publish.lua")
 HISTORY = Script("history.lua")
 COUNT = Script("count.lua")
+MISSING = Script("missing.lua")
 
 _RECEIPT_TTL_MS = int(IDEMPOTENCY_WINDOW * 1000)
 # Positions outlive entries by far: "nothing was missed" can then be told from "it expired".
@@ -60,9 +62,12 @@ async def run_script(
 ) -> Any:
     """Run a script, which the server keeps from the first time on."""
     try:
-        return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
-    except NoScriptError:  # not known to the server, so nothing was run
-        return await client.eval(script.text, len(keys), *keys, *arguments)
+        try:
+            return await client.evalsha(script.sha1, len(keys), *keys, *arguments)
+        except NoScriptError:  # not known to the server, so nothing was run
+            return await client.eval(script.text, len(keys), *keys, *arguments)
+    except ResponseError as error:
+        raise inner_error(error) from None
 
 
 def publish_call(

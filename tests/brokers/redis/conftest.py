@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import subprocess
 import time
@@ -73,14 +71,15 @@ NOT_OURS = {
 class Servers:
     """Redis processes on ports of their own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, program: str, directory: Path) -> None:
+        self.program = program
         self.directory = directory
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, port: int, *arguments: str, config: str | None = None) -> Redis:
         directory = self.directory / str(port)
         directory.mkdir(exist_ok=True)
-        command = ["redis-server"]
+        command = [self.program]
         if config is not None:
             (directory / "redis.conf").write_text(config)
             command += ["redis.conf"]
@@ -111,23 +110,26 @@ class Servers:
 
 @pytest.fixture(scope="session")
 def start_servers(
-    tmp_path_factory: pytest.TempPathFactory, processes: None
+    tmp_path_factory: pytest.TempPathFactory, redis_server: str
 ) -> Callable[[], contextlib.AbstractContextManager[Servers]]:
     """Servers that are stopped at the end of a `with`."""
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            pytest.fail("redis-server is needed: apt-get install redis-server")
-        pytest.skip("redis-server is needed: apt-get install redis-server")
 
     @contextlib.contextmanager
     def start() -> Iterator[Servers]:
-        started = Servers(tmp_path_factory.mktemp("redis"))
+        started = Servers(redis_server, tmp_path_factory.mktemp("redis"))
         try:
             yield started
         finally:
             started.stop()
 
     return start
+
+
+@pytest.fixture
+def since_redis_7(redis_version: tuple[int, ...]) -> None:
+    """Skips what Redis 6.2 does not have: sharded pub/sub, and scripts that ask for rights."""
+    if redis_version < (7,):
+        pytest.skip("needs Redis 7")
 
 
 @pytest.fixture
@@ -169,6 +171,16 @@ class OwnServer:
         """The channels that somebody listens to, but for the probes."""
         names: list[Any] = self.client.pubsub_channels()
         return sorted(name.decode() for name in names if b"probe" not in name)
+
+    def commands_run(self) -> set[str]:
+        """The commands that clients ran so far, but for those that this class runs itself."""
+        own = {"exists", "info", "ping", "pubsub", "pubsub|channels"}
+        stats: dict[str, Any] = self.client.info("commandstats")
+        return {
+            name.removeprefix("cmdstat_")
+            for name, stat in stats.items()
+            if stat["calls"] > stat["failed_calls"]
+        } - own
 
     def calls(self, command: str) -> int:
         """How often a command was run."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from fastapi_sse_channels import BrokerError, BrokerNotStartedError
 from fastapi_sse_channels._core.log import Retention
@@ -26,6 +29,7 @@ KEEPING = Retention(256, 1024 * 1024, 300)
         ("-@scripting",),
         ("-@pubsub",),
         ("-publish",),
+        ("-evalsha",),
         ("-@write",),
         ("-@read",),
         ("-xadd",),
@@ -49,7 +53,7 @@ async def test_missing_right_comes_with_its_grant(server, missing, follow):
 
     await refused(
         broker,
-        r"lacks rights \(.+\); grant the user `~sse:\* &sse:\* &sse:ev:{\* \+@read .+`",
+        r"lacks rights \(.+\); grant the user `~sse:\* resetchannels &sse:\* &sse:ev:{\* \+@.+`",
     )
 
 
@@ -77,6 +81,94 @@ async def test_named_rights_are_enough(server, eventually, mode, namespace, data
     await broker.stop()
     denied = server.client.acl_log()
     assert [entry for entry in denied if entry["username"] == "app"] == []
+
+
+async def test_follow_is_named_where_it_does_without_the_right(server):
+    grant(server, *Names("sse").rights.split(), "-psubscribe")
+
+    await refused(RedisBroker(as_user(server)), r'lacks rights .*`; follow="channel" does without')
+    broker = RedisBroker(as_user(server), follow="channel")
+    await broker.start()
+    await broker.stop()
+
+
+class TestMissingCommand:
+    """A hosted server may leave out commands, and an administrator may take them away."""
+
+    @pytest.fixture
+    def serve_without(self, servers, unused_ports):
+        def serve(*commands, **config):
+            [port] = unused_ports(1)
+            lines = [f'rename-command {command} ""' for command in commands]
+            lines += [f"{name.replace('_', '-')} {value}" for name, value in config.items()]
+            servers.start(port, "--save", "", config="\n".join(lines))
+            return f"redis://127.0.0.1:{port}"
+
+        return serve
+
+    async def test_names_the_option_that_does_without(self, serve_without):
+        url = serve_without("PSUBSCRIBE")
+
+        await refused(
+            RedisBroker(url),
+            r"needed: unknown command .PSUBSCRIBE.; follow=\"channel\" does without PSUBSCRIBE$",
+        )
+        broker = RedisBroker(url, follow="channel")
+        await broker.start()
+        await broker.stop()
+
+    @pytest.mark.usefixtures("since_redis_7")
+    async def test_names_the_option_that_does_without_sharded_pubsub(
+        self, serve_without, eventually
+    ):
+        url = serve_without("SSUBSCRIBE", cluster_enabled="yes")
+        port = int(url.rpartition(":")[2])
+        with Redis(port=port) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            info: Any = functools.partial(client.execute_command, "CLUSTER INFO")
+            await eventually(lambda: info()["cluster_state"] == "ok")
+
+        await refused(
+            RedisBroker.cluster(url, follow="channel"),
+            r"unknown command .SSUBSCRIBE.; follow=\"pattern\" does without SSUBSCRIBE, which came",
+        )
+
+    @pytest.mark.parametrize("command", ["SUBSCRIBE", "UNSUBSCRIBE", "EVAL", "EVALSHA"])
+    async def test_comes_with_the_way_out(self, serve_without, command):
+        await refused(
+            RedisBroker(serve_without(command), follow="channel"),
+            rf"needed: unknown command .{command}.; allow it .*`rename-command`.*Redis from 6\.2",
+        )
+
+    async def test_is_found_inside_the_scripts(self, serve_without):
+        used = ["DEL", "EXISTS", "HDEL", "HGETALL", "HMGET", "HSET", "PEXPIRE", "SET", "TIME"]
+        used += ["XADD", "XLEN", "XRANGE", "PUBLISH"]
+
+        await refused(
+            RedisBroker(serve_without(*used)), f"unknown command {', '.join(used)}; allow it"
+        )
+
+    @pytest.mark.parametrize("mode", ["pattern", "channel"])
+    async def test_is_one_that_the_start_runs(self, server, start_broker, follow, eventually, mode):
+        """What is used later would fail later."""
+        broker = await start_broker(follow=mode)
+        rehearsed = server.commands_run()
+        channel = await follow(broker, KEY, Retention(2, 1024 * 1024, 300))
+        await channel.publish(1, 2, 3, 4)
+        await channel.publish(5, idempotency_key="once")
+        await channel.shows(4, 5)
+        await broker.refresh(KEY)
+        counts = Names("sse").counts(KEY)
+        for sessions in (1, 0):
+            broker.report_sessions(KEY, sessions)
+            await eventually(lambda there=sessions: server.client.exists(counts) == there)
+        await broker.total_sessions(KEY)
+        await broker.compare("note", "{}")
+        channel.leave()
+        await eventually(lambda: not server.subscribed() or mode == "pattern")
+        await broker.stop()
+
+        assert server.commands_run() - rehearsed == set()
 
 
 async def test_full_server_starts_with_a_warning(server, start_broker, caplog):

@@ -148,7 +148,7 @@ class TestPublish:
         channel.retention = Retention(10, 1_000_000, float("inf"))
         await channel.publish(1)
 
-        assert 0 < server.client.pexpiretime(LOG) <= server.client.pexpiretime(POSITION)
+        assert 0 < server.client.ttl(LOG) <= server.client.ttl(POSITION) + 1
 
     async def test_script_that_the_server_forgot_is_sent_again(self, channel, server, eventually):
         await channel.publish(1)
@@ -158,10 +158,10 @@ class TestPublish:
         await eventually(lambda: channel.numbers() == [1, 2])
 
     async def test_script_is_sent_once(self, channel, server):
+        server.client.config_resetstat()
         await channel.publish(*range(20))
 
-        stats = server.client.info("commandstats")
-        assert stats["cmdstat_eval"]["calls"] <= 3  # one for each script, and the flush
+        assert server.calls("eval") == 1
 
 
 class TestNothingHalfDone:
@@ -229,6 +229,7 @@ class TestNothingHalfDone:
             key="once",
         )
 
+    @pytest.mark.usefixtures("since_redis_7")
     async def test_when_the_user_may_not_publish_to_the_channel(
         self, server, start_broker, follow, heard
     ):
@@ -243,7 +244,7 @@ class TestNothingHalfDone:
             channel,
             server,
             heard,
-            r"lacks rights \(.* sse:ev:{note:1:events}\); grant the user `~sse:\* &sse:\*",
+            r"lacks rights \(.* sse:ev:{note:1:events}\); grant the user `~sse:\* resetchannels",
             spoil=lambda _client: grant("resetchannels", "&sse:probe:*"),
         )
 
@@ -257,6 +258,7 @@ class TestNothingHalfDone:
         )
 
 
+@pytest.mark.usefixtures("since_redis_7")
 class TestRightsTakenAway:
     """An administrator's slip costs errors, and nothing else."""
 
@@ -359,7 +361,7 @@ class TestRightsTakenAway:
         grant(rule)
         keys, arguments = history_call(NAMES, KEY, 0, KEEPING)
 
-        with pytest.raises(ResponseError, match=r"may not|can't run"):
+        with pytest.raises(ResponseError, match=r"may not|can't run|no permissions to run"):
             as_app.eval(HISTORY.text, len(keys), *keys, *arguments)
 
         assert stored(server) == before
@@ -368,7 +370,7 @@ class TestRightsTakenAway:
     def test_refused_count_leaves_no_key(self, server, grant, as_app, rule):
         grant(rule)
 
-        with pytest.raises(ResponseError, match=r"may not|can't run"):
+        with pytest.raises(ResponseError, match=r"may not|can't run|no permissions to run"):
             as_app.eval(COUNT.text, 1, NAMES.counts(KEY), "node", 1, 1000, "former")
 
         assert stored(server) == {}

@@ -87,6 +87,14 @@ def namespace() -> str:
     return secrets.token_hex(4)
 
 
+@pytest.fixture(params=["pattern", "channel"])
+def mode(request) -> str:
+    """How the channels of a cluster are followed."""
+    if request.param == "channel":
+        request.getfixturevalue("since_redis_7")
+    return str(request.param)
+
+
 @pytest.fixture
 def own_cluster(servers, unused_ports) -> list[int]:
     """A cluster that a test may break."""
@@ -148,7 +156,6 @@ async def test_cluster_taken_for_one_server_is_refused(cluster, namespace):
             await use(RedisBroker(f"redis://127.0.0.1:{port}", namespace=namespace))
 
 
-@pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_carries_every_channel_through_a_failover(
     servers, own_cluster, mode, follow, eventually
 ):
@@ -176,6 +183,7 @@ async def test_cluster_carries_every_channel_through_a_failover(
         await broker.stop()
 
 
+@pytest.mark.usefixtures("since_redis_7")
 async def test_sharded_subscription_follows_its_slot(own_cluster, follow, eventually):
     broker = RedisBroker.cluster(
         f"redis://127.0.0.1:{own_cluster[0]}", follow="channel", probe_interval=0.5
@@ -212,6 +220,7 @@ async def test_sharded_subscription_follows_its_slot(own_cluster, follow, eventu
         await broker.stop()
 
 
+@pytest.mark.usefixtures("since_redis_7")
 async def test_failover_during_a_repair_loses_no_channel(servers, own_cluster, follow, eventually):
     """What waits for a server that is given up has to go on at the next one."""
     broker = RedisBroker.cluster(
@@ -250,6 +259,7 @@ async def test_failover_during_a_repair_loses_no_channel(servers, own_cluster, f
         await broker.stop()
 
 
+@pytest.mark.usefixtures("since_redis_7")
 async def test_server_that_joins_later_carries_channels(
     servers, own_cluster, unused_ports, follow, eventually
 ):
@@ -280,7 +290,6 @@ async def test_server_that_joins_later_carries_channels(
         await broker.stop()
 
 
-@pytest.mark.parametrize("mode", ["pattern", "channel"])
 async def test_cluster_listens_again_on_new_connections(
     cluster, namespace, mode, follow, eventually
 ):
@@ -363,7 +372,7 @@ async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, 
                 await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
         assert primary.keys() == []
 
-        servers.start(replica_port, *AT_ONCE, "--replicaof", f"127.0.0.1 {primary_port}")
+        servers.start(replica_port, *AT_ONCE, "--replicaof", "127.0.0.1", str(primary_port))
         wait_until(lambda: primary.info("replication")["min_slaves_good_slaves"] == 1)
         positions = [
             await broker.publish("channel", event_body(b"1"), RETENTION, idempotency_key="k")
@@ -378,7 +387,7 @@ async def test_primary_that_wants_a_replica_stores_nothing_without_one(servers, 
 async def test_sentinel_failover_is_followed(servers, unused_ports, follow, eventually):
     primary_port, replica_port, *sentinel_ports = unused_ports(5)
     servers.start(primary_port, *AT_ONCE)
-    replica = servers.start(replica_port, *AT_ONCE, "--replicaof", f"127.0.0.1 {primary_port}")
+    replica = servers.start(replica_port, *AT_ONCE, "--replicaof", "127.0.0.1", str(primary_port))
     wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
     for port in sentinel_ports:
         config = (
@@ -430,7 +439,7 @@ class Watched:
             *("--save", "", "--repl-diskless-sync-delay", "0"),
             *("--user", *["mute", "on", "nopass", "~*", "resetchannels", "+@all"]),
         )
-        follow = (*options, "--replicaof", f"127.0.0.1 {self.primary}")
+        follow = (*options, "--replicaof", "127.0.0.1", str(self.primary))
         self.servers.start(self.primary, *options)
         replicas = [
             self.servers.start(self.replica, *follow),

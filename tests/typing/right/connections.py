@@ -11,6 +11,7 @@ from fastapi_sse_channels.client import (
     Closed,
     Connecting,
     Connection,
+    HeadersRequest,
     Open,
     SyncConnection,
     Waiting,
@@ -50,6 +51,25 @@ async def asynchronous() -> None:
         event = await anext(named)
         if event.type == "removed":
             assert_type(event, Removed)
+
+
+def renewed(request: HeadersRequest) -> dict[str, str]:
+    return {"Authorization": "new" if assert_type(request.rejected, bool) else "cached"}
+
+
+async def renewed_later(request: HeadersRequest) -> dict[str, str]:
+    return renewed(request)
+
+
+async def asked() -> None:
+    async with connect("http://x", Event, headers=renewed):
+        pass
+    async with connect("http://x", Event, headers=renewed_later):
+        pass
+    async with connect("http://x", Event, headers=lambda request: {"a": str(request.rejected)}):
+        pass
+    with connect_sync("http://x", Event, headers=renewed):
+        pass
 
 
 def blocking() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._checks import check_choice
-from ._core.keys import checked_resource_id
 from ._core.wire import CloseReason
 from ._live.stream import Stream
 from ._subscription import Subscription
@@ -90,8 +89,8 @@ class Channel(Generic[T]):
             InvalidResourceIdError: The id cannot name a channel.
         """
         self._engine = engine
-        self._key = engine.keys.key(resource_id)
-        self.resource_id = checked_resource_id(resource_id)
+        self.resource_id = engine.keys.canonical(resource_id)
+        self._key = engine.keys.key_of(self.resource_id)
 
     def __repr__(self) -> str:
         """Show the key and how many sessions are open here."""

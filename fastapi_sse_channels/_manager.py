@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from fastapi import Path
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 from typing_extensions import TypeForm
 
 from ._channel import Channel, Session
 from ._checks import check_choice, check_finite, check_positive, check_whole
 from ._core.encoder import EventNames
-from ._core.keys import MAX_RESOURCE_ID_LENGTH
+from ._core.keys import MAX_RESOURCE_ID_LENGTH, checked_resource_id
 from ._declaration import declare
 from ._engine import Engine
 from ._errors import BrokerError, ConfigurationError
@@ -47,6 +47,7 @@ class ChannelManager(Generic[T]):
         *,
         key_prefix: str,
         key_suffix: str = "events",
+        resource_id_type: TypeForm[str | int | UUID] = str,
         broker: str | Broker = "memory://",
         name: str | None = None,
         event_names: EventNames = "none",
@@ -70,10 +71,13 @@ class ChannelManager(Generic[T]):
             key_prefix: With `key_suffix`, distinguishes the channels of this manager from those
                 of others.
             key_suffix: See `key_prefix`.
+            resource_id_type: What resource ids are: `str`, `int` or `UUID`, or one of them with
+                constraints, such as `Annotated[str, StringConstraints(to_lower=True)]`. Paths and
+                publishers are held to it, and different spellings of one id name one channel.
             broker: `"memory://"` for one process, `"redis://…"` for any number, or a broker
                 object that several managers share.
-            name: The union's name in the OpenAPI document; by default its declared name, or one
-                made of the key parts.
+            name: The union's name in the OpenAPI document, which no model should have; by default
+                its declared name, or one made of the key parts, such as `Note-EventsEvent`.
             event_names: `"discriminator"` names events on the wire, for htmx and
                 `addEventListener`; by default `onmessage` gets them all.
             history_size: Events kept for each channel.
@@ -109,6 +113,7 @@ class ChannelManager(Generic[T]):
             event_type,
             key_prefix=key_prefix,
             key_suffix=key_suffix,
+            resource_id_type=resource_id_type,
             name=name,
             event_names=event_names,
             history_size=history_size,
@@ -261,7 +266,7 @@ class ChannelManager(Generic[T]):
             parameter: The path parameter that holds the resource id.
         """
 
-        async def channel(**path: str) -> Channel[T]:
+        async def channel(**path: str | int | UUID) -> Channel[T]:
             return self.channel(path[parameter])
 
         channel.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -269,12 +274,7 @@ class ChannelManager(Generic[T]):
                 inspect.Parameter(
                     parameter,
                     inspect.Parameter.KEYWORD_ONLY,
-                    annotation=Annotated[
-                        str,
-                        # a path converter such as {id:int} passes what it converted
-                        BeforeValidator(str),
-                        Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
-                    ],
+                    annotation=_path_parameter(self._engine.keys.resource_id_type),
                 )
             ]
         )
@@ -303,6 +303,22 @@ class ChannelManager(Generic[T]):
 def engine_of(manager: ChannelManager[T]) -> Engine[T]:
     """Return what a manager is made of; for the modules beside this one."""
     return manager._engine  # noqa: SLF001  # users are not meant to see it
+
+
+def _path_parameter(resource_id_type: Any) -> Any:
+    if resource_id_type is not str:
+        return Annotated[resource_id_type, AfterValidator(_checked), Path()]
+    return Annotated[
+        str,
+        # a path converter such as {id:int} passes what it converted
+        BeforeValidator(str),
+        Path(min_length=1, max_length=MAX_RESOURCE_ID_LENGTH),
+    ]
+
+
+def _checked(resource_id: str | int | UUID) -> str | int | UUID:
+    checked_resource_id(resource_id)  # its error is one of the request, too
+    return resource_id
 
 
 def _broker(broker: object) -> Broker:

@@ -35,6 +35,7 @@ class SyncPublisher(Generic[T]):
         broker: str,
         key_prefix: str,
         key_suffix: str = "events",
+        resource_id_type: TypeForm[str | int | UUID] = str,
         namespace: str = "sse",
         event_names: EventNames = "none",
         history_size: int = 256,
@@ -50,6 +51,7 @@ class SyncPublisher(Generic[T]):
             broker: The URL of the application's Redis server.
             key_prefix: See `ChannelManager`.
             key_suffix: See `ChannelManager`.
+            resource_id_type: See `ChannelManager`.
             namespace: The namespace of the application's `RedisBroker`.
             event_names: See `ChannelManager`.
             history_size: See `ChannelManager`.
@@ -81,6 +83,7 @@ class SyncPublisher(Generic[T]):
             event_type,
             key_prefix=key_prefix,
             key_suffix=key_suffix,
+            resource_id_type=resource_id_type,
             name=None,
             event_names=event_names,
             history_size=history_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import threading
 from typing import Any, Literal
 from urllib.parse import quote
@@ -117,11 +118,26 @@ class TestConfiguration:
         make_notes(broker=broker, key_suffix="other")
         make_notes(broker=broker, key_prefix="other")
 
-    def test_name_comes_from_the_key_parts(self, make_notes):
-        assert (
-            make_notes(key_prefix="chat-room", key_suffix="x").engine.declaration.name
-            == "ChatRoomXEvent"
-        )
+    @pytest.mark.parametrize(
+        ("parts", "name"),
+        [
+            (("chat-room", "x"), r"ChatRoom-XEvent"),
+            (("chat", "room-x"), r"Chat-RoomXEvent"),
+            (("chat_room", "x"), r"Chat_room-XEvent"),
+            (("chatRoom", "x"), r"ChatRoom-XEvent-[0-9a-f]{8}"),
+            (("чат", "x"), r"XEvent-[0-9a-f]{8}"),
+            (("чат", "комната"), r"Event-[0-9a-f]{8}"),
+        ],
+    )
+    def test_name_comes_from_the_key_parts(self, make_notes, parts, name):
+        def made(prefix: str, suffix: str) -> str:
+            return str(make_notes(key_prefix=prefix, key_suffix=suffix).engine.declaration.name)
+
+        assert re.fullmatch(name, made(*parts))
+        assert made(*parts) == made(*parts)
+        assert made(*parts) != made(*reversed(parts))
+
+    def test_name_may_be_given(self, make_notes):
         assert make_notes(name="Given").engine.declaration.name == "Given"
 
     def test_repr_says_what_is_open(self, make_notes):
@@ -269,6 +285,17 @@ class TestChannelFor:
         await stream.until(b'"text":"a:b"')
 
         assert (answer.status, answer.body) == (200, b'"a:b"')
+
+    async def test_channel_of_a_typed_id_is_the_same_in_any_spelling(self, make_notes, connect):
+        notes = make_notes(resource_id_type=int)
+        provided = Depends(notes.manager.channel_for("note_id"))
+
+        @notes.app.post("/notes/{note_id}")
+        async def channel_of(channel: Channel[Any] = provided) -> str:
+            return channel.resource_id
+
+        assert (await connect(notes.app, "/notes/007", method="POST")).body == b'"7"'
+        assert (await connect(notes.app, "/notes/seven", method="POST")).status == 422
 
     async def test_id_that_names_no_channel_is_a_client_error(self, app, connect):
         assert (await connect(app, f"/notes/{'x' * 256}", method="POST")).status == 422

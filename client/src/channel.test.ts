@@ -3,6 +3,7 @@ import { event, open, serve, stream } from "../test/server.js";
 import { until } from "../test/until.js";
 import type { paths } from "../test/openapi.js";
 import { channel } from "./channel.js";
+import { connect } from "./connect.js";
 
 const discussion = channel<paths>();
 
@@ -37,5 +38,16 @@ it("needs no options where the path has no parameters", async () => {
   const connection = discussion("/news");
   await until(() => expect(connection.status.state).toBe("open"));
   expect(server.last.url.pathname).toBe("/news");
+  connection.close();
+});
+
+it("rounds a number that JavaScript cannot hold, and keeps it where it is text", async () => {
+  const large = "9007199254740993";
+  const data = `{"type":"counted","plain":${large},"text":"${large}"}`;
+  const server = await serve(stream(open(), `id: c1\ndata: ${data}\n\n`));
+  const onEvent = vi.fn();
+  const connection = connect(server.origin, { onEvent });
+  await until(() => expect(onEvent).toHaveBeenCalledOnce());
+  expect(onEvent.mock.calls[0]?.[0]).toEqual({ type: "counted", plain: 2 ** 53, text: large });
   connection.close();
 });

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
@@ -12,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from .._checks import check_choice
 from .._errors import EventTooLargeError, InvalidEventError
+from .missing import fields_in_json, has_rows, missing_field
 from .union import EventUnion
 from .wire import event_body
 
@@ -40,6 +42,9 @@ class Encoder:
         self._max_event_bytes = max_event_bytes
         self._is_named_on_wire = event_names == "discriminator"
         self._adapters = {member: TypeAdapter(member) for member in union.members}
+        # the fastest way to learn whether all fields are there; a discriminator is one at least
+        self._fields = {member: itemgetter(*fields_in_json(member)) for member in union.members}
+        self._holds_rows: dict[type[BaseModel], bool] = {}
         self._tags = {name: to_json({union.discriminator: name})[1:-1] for name in union.names}
 
     def validate(self, event: object) -> BaseModel:
@@ -51,6 +56,8 @@ class Encoder:
         Raises:
             InvalidEventError: It is neither.
         """
+        if type(event) in self._adapters:
+            return cast("BaseModel", event)
         if isinstance(event, Mapping):
             try:
                 event = self._union.adapter.validate_python(event)
@@ -93,6 +100,10 @@ class Encoder:
         member = type(model)
         name = self._union.name_of(model)
         try:
+            self._fields[member](model.__dict__)
+        except KeyError:
+            raise _incomplete(model) from None
+        try:
             # the OpenAPI document, from which clients are generated, has the aliases too
             data = self._adapters[member].dump_json(model, by_alias=True, warnings="error")
         except (PydanticSerializationError, ValueError) as error:
@@ -105,6 +116,12 @@ class Encoder:
                     "ConfigDict(validate_default=True, validate_assignment=True)` to its model"
                 )
             raise InvalidEventError(msg) from error
+        holds_rows = self._holds_rows.get(member)
+        if holds_rows is None:
+            # not before: what the event refers to may be defined after it
+            holds_rows = self._holds_rows[member] = has_rows(self._adapters[member].core_schema)
+        if holds_rows and missing_field(model) is not None:
+            raise _incomplete(model)
         if self._tags[name] not in data:
             # a custom serializer or mismatched aliases removed the discriminator
             msg = (
@@ -151,6 +168,14 @@ def decode(union: EventUnion[T], data: bytes) -> T:
         return union.adapter.validate_json(data)
     except ValidationError as error:
         raise InvalidEventError(str(error)) from error
+
+
+def _incomplete(model: BaseModel) -> InvalidEventError:
+    msg = (
+        f"{type(model).__name__}{missing_field(model)} has no value; after a commit, refresh the "
+        "rows of a database, or make their session with expire_on_commit=False"
+    )
+    return InvalidEventError(msg)
 
 
 def _non_finite(value: Any, path: str = "") -> str:

@@ -6,8 +6,12 @@ no key holds a glob character (Mercure's CVE-2026-39972 was a key joined without
 
 from __future__ import annotations
 
+from typing import Annotated, Any, NewType, get_args, get_origin
 from urllib.parse import quote, unquote
 from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypeForm
 
 from .._errors import ConfigurationError, InvalidResourceIdError
 
@@ -17,13 +21,16 @@ MAX_RESOURCE_ID_LENGTH = 255
 class KeySpace:
     """The keys of one manager: `<prefix>:<resource id>:<suffix>`, each part encoded."""
 
-    __slots__ = ("_after", "_before", "name")
+    __slots__ = ("_adapter", "_after", "_before", "name", "resource_id_type")
 
-    def __init__(self, prefix: str, suffix: str) -> None:
+    def __init__(
+        self, prefix: str, suffix: str, resource_id_type: TypeForm[str | int | UUID] = str
+    ) -> None:
         """Encode both ends once.
 
         Raises:
-            ConfigurationError: A part is empty, or not encodable as UTF-8.
+            ConfigurationError: A part is empty, or not encodable as UTF-8, or the type is none of
+                resource ids.
         """
         for argument, value in (("key_prefix", prefix), ("key_suffix", suffix)):
             if not value:
@@ -35,6 +42,8 @@ class KeySpace:
         self._before = _encode(prefix) + ":"
         self._after = ":" + _encode(suffix)
         self.name = f"{_encode(prefix)}:*:{_encode(suffix)}"
+        self.resource_id_type = resource_id_type
+        self._adapter = None if resource_id_type is str else _adapter(resource_id_type)
 
     def key(self, resource_id: str | int | UUID) -> str:
         """Return the key of a resource's channel.
@@ -44,7 +53,25 @@ class KeySpace:
         Raises:
             InvalidResourceIdError: The id cannot name a channel.
         """
-        return self._before + _encode(checked_resource_id(resource_id)) + self._after
+        return self.key_of(self.canonical(resource_id))
+
+    def key_of(self, text: str) -> str:
+        """Return the key for an id that `canonical` returned."""
+        return self._before + _encode(text) + self._after
+
+    def canonical(self, resource_id: str | int | UUID) -> str:
+        """Return an id as text, in the one spelling that its type has.
+
+        Raises:
+            InvalidResourceIdError: See `checked_resource_id`; or it is not of the declared type.
+        """
+        if self._adapter is not None:
+            try:
+                resource_id = self._adapter.validate_python(resource_id)
+            except ValidationError as error:
+                msg = f"{resource_id!r} is no id of the manager's resource_id_type: {error}"
+                raise InvalidResourceIdError(msg) from error
+        return checked_resource_id(resource_id)
 
     def resource_id(self, key: str) -> str:
         """Return the resource whose channel has a key of this space."""
@@ -79,6 +106,24 @@ def checked_resource_id(resource_id: str | int | UUID) -> str:
         msg = f"the resource id {text!r} {problem}"
         raise InvalidResourceIdError(msg)
     return text
+
+
+def _adapter(resource_id_type: Any) -> TypeAdapter[str | int | UUID]:
+    bare = resource_id_type
+    while not isinstance(bare, type):
+        if get_origin(bare) is Annotated:
+            bare = get_args(bare)[0]
+        elif isinstance(bare, NewType):
+            bare = bare.__supertype__
+        else:
+            break
+    if not isinstance(bare, type) or not issubclass(bare, str | int | UUID):
+        msg = (
+            f"resource_id_type={resource_id_type!r} is no type of resource ids; use str, int or "
+            "UUID, or Annotated[…] of one of them"
+        )
+        raise ConfigurationError(msg)
+    return TypeAdapter(resource_id_type)
 
 
 def _encode(component: str) -> str:

@@ -103,7 +103,14 @@ class EventUnion(Generic[T]):
             InvalidEventError: The event was given a name that its model does not have.
         """
         member = type(event)
-        name = getattr(event, self._attribute[member])
+        try:
+            name = getattr(event, self._attribute[member])
+        except Exception as error:  # the row of a database, which loads it now
+            msg = (
+                f"{member.__name__} cannot be encoded: its {self.discriminator!r} cannot be read "
+                f"({error}); refresh the row before it is published"
+            )
+            raise InvalidEventError(msg) from error
         name = name.value if isinstance(name, Enum) else name
         # pydantic does not check what is assigned to a literal field
         if not isinstance(name, str) or self._member_of.get(name) is not member:
@@ -130,7 +137,9 @@ def _unwrap(annotation: Any) -> tuple[str | None, Any]:
     alias = annotation if origin is None else origin
     if isinstance(alias, _ALIASES):
         given = dict(zip(alias.__parameters__, get_args(annotation), strict=False))
-        return alias.__name__, _filled_in(alias.__value__, given)
+        shown = [one.__name__ if isinstance(one, type) else repr(one) for one in given.values()]
+        name = f"{alias.__name__}[{', '.join(shown)}]" if shown else alias.__name__
+        return name, _filled_in(alias.__value__, given)
     if isinstance(annotation, NewType):
         return None, annotation.__supertype__
     if isinstance(annotation, type) and issubclass(annotation, RootModel):

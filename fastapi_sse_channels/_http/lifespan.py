@@ -108,13 +108,26 @@ def _apart(manager: ChannelManager[Any], state: object) -> Iterator[None]:
 
 
 def _check_apart(manager: ChannelManager[Any], others: Iterable[ChannelManager[Any]]) -> None:
-    """Keep two managers of one application from sharing their keys.
+    """Keep two managers of one application from sharing their keys, or the name of their unions.
 
     Raises:
-        ConfigurationError: Another one uses the same keys of the same store.
+        ConfigurationError: Another one uses the same keys of the same store, or names another
+            union as this one does.
     """
     engine = engine_of(manager)
     store = engine.broker.store
-    engines = (engine_of(other) for other in others if other is not manager)
+    engines = [engine_of(other) for other in others if other is not manager]
     taken = {other.keys.name for other in engines if other.broker.store == store}
     check_unshared(engine.keys.name, taken, where=f"of one application, on {engine.broker!r},")
+    declaration = engine.declaration
+    for other in (engine.declaration for engine in engines):
+        if (
+            other.name == declaration.name
+            and other.union.event_type != declaration.union.event_type
+            and not (other.has_own_name and declaration.has_own_name)
+        ):
+            msg = (
+                f"two managers of one application name their unions {declaration.name} in its "
+                "OpenAPI document; pass another name= to one of them"
+            )
+            raise ConfigurationError(msg)

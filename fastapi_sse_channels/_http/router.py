@@ -212,7 +212,7 @@ def _only_parameter(path: str) -> str:
 def _named(engine: Engine[Any]) -> Any:
     """Give the union a name, so that it becomes a component of the OpenAPI document."""
     declared: Any = engine.union.event_type
-    if engine.union.name is not None:
+    if engine.declaration.has_own_name:
         return declared
     if isinstance(declared, type):
         # otherwise pydantic puts the name into the model's own schema, and from then on takes a
@@ -238,4 +238,5 @@ def _description(engine: Engine[Any]) -> str:
 
 
 def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"\W+", "_", words).strip("_")

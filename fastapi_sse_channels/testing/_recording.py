@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from .._core.keys import checked_resource_id
 from .._manager import engine_of
 from .._publisher import Publisher
 
@@ -84,7 +83,7 @@ class RecordingPublisher(Publisher[T]):
 
     def events(self, resource_id: str | int | UUID) -> list[T]:
         """Return what was published to one resource, in order."""
-        wanted = checked_resource_id(resource_id)
+        wanted = engine_of(self._manager).keys.canonical(resource_id)
         return [event for found, event in self.published if found == wanted]
 
     def clear(self) -> None:
@@ -98,7 +97,7 @@ class RecordingPublisher(Publisher[T]):
         event: T | Mapping[str, object],
         idempotency_key: str | None,
     ) -> str:
-        resource = checked_resource_id(resource_id)
+        resource = engine_of(self._manager).keys.canonical(resource_id)
         # encoded too: some events are only refused then
         engine_of(self._manager).encoder.encode(event)
         key = None if idempotency_key is None else (resource, idempotency_key)

@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     RootModel,
     alias_generators,
     computed_field,
@@ -64,6 +65,24 @@ class TestEncode:
             "removed",
             b'{"type":"removed","at":3}',
         )
+
+    def test_number_that_javascript_would_round_may_go_out_as_text_and_come_back(self):
+        class Counted(BaseModel):
+            type: Literal["counted"] = "counted"
+            plain: int
+            text: Annotated[int, PlainSerializer(str, return_type=str)]
+
+        union = EventUnion(Counted)
+        event = Counted(plain=2**53 + 1, text=2**53 + 1)
+
+        _, data = encoder_of(Counted).encode(event)
+
+        assert json.loads(data, parse_int=float) == {
+            "type": "counted",
+            "plain": 2.0**53,
+            "text": "9007199254740993",
+        }
+        assert decode(union, data) == event
 
     def test_encode_writes_aliases(self):
         class Camel(BaseModel):

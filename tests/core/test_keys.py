@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Annotated, NewType
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import StringConstraints
 
 from fastapi_sse_channels import ConfigurationError, InvalidResourceIdError
 from fastapi_sse_channels._core.keys import KeySpace
@@ -83,6 +85,36 @@ def test_key_writes_other_ids_as_text(resource_id, expected):
 def test_key_refuses_ids_that_cannot_name_a_channel(resource_id, message):
     with pytest.raises(InvalidResourceIdError, match=message):
         KeySpace("note", "events").key(resource_id)
+
+
+UNIQUE = UUID("0e123fb2-6bb5-416c-aa81-c1ddf775bf8c")
+
+
+@pytest.mark.parametrize(
+    ("resource_id_type", "spellings", "expected"),
+    [
+        (UUID, [UNIQUE, str(UNIQUE), str(UNIQUE).upper(), UNIQUE.hex], str(UNIQUE)),
+        (int, [7, "7", "007"], "7"),
+        (NewType("NoteId", int), [7, "7"], "7"),
+        (Annotated[str, StringConstraints(to_lower=True)], ["Ann", "ann"], "ann"),
+    ],
+)
+def test_spellings_of_one_id_of_a_declared_type_have_one_key(resource_id_type, spellings, expected):
+    keys = KeySpace("note", "events", resource_id_type)
+
+    assert {keys.key(one) for one in spellings} == {f"note:{expected}:events"}
+
+
+@pytest.mark.parametrize("resource_id", ["seven", None, b"\xff", ""])
+def test_key_refuses_what_is_not_of_the_declared_type(resource_id):
+    with pytest.raises(InvalidResourceIdError, match="is no id of the manager's resource_id_type"):
+        KeySpace("note", "events", int).key(resource_id)
+
+
+@pytest.mark.parametrize("resource_id_type", [float, object, dict[str, int], list, "UUID", None])
+def test_key_space_refuses_types_that_are_none_of_resource_ids(resource_id_type):
+    with pytest.raises(ConfigurationError, match=r"^resource_id_type=.* use str, int or UUID"):
+        KeySpace("note", "events", resource_id_type)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from fastapi_sse_channels import (
     BrokerClosedError,
+    ChannelManager,
     ConfigurationError,
     MemoryBroker,
     create_sse_router,
@@ -229,3 +232,20 @@ class TestSharedKeys:
 
     def test_same_keys_in_two_stores_are_allowed_together(self, make_notes):
         serves(FastAPI(lifespan=sse_lifespan(make_notes().manager, make_notes().manager)))
+
+
+def test_two_unions_of_one_name_stop_the_start():
+    class Note(BaseModel):
+        type: Literal["note"] = "note"
+
+    class Other(BaseModel):
+        type: Literal["other"] = "other"
+
+    app = FastAPI()
+    notes = ChannelManager(Note, key_prefix="note")
+    others = ChannelManager(Other, key_prefix="note")
+    app.include_router(create_sse_router(notes, "/notes/{note_id}/events"))
+    app.include_router(create_sse_router(others, "/others/{other_id}/events"))
+
+    with pytest.raises(ConfigurationError, match=r"name their unions Note-EventsEvent .* name="):
+        serves(app)

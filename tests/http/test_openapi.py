@@ -1,13 +1,14 @@
 """The OpenAPI document, as client generators read it."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal
+from uuid import UUID
 
 import pytest
 from fastapi import Depends, FastAPI, Header, Security
 from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel, Field
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypeVar
 
 from fastapi_sse_channels import ChannelManager, create_client_router, create_sse_router
 
@@ -23,6 +24,15 @@ class DiscussionClosed(BaseModel):
 
 DiscussionEvent = Annotated[CommentAdded | DiscussionClosed, Field(discriminator="type")]
 NamedEvent = TypeAliasType("NamedEvent", DiscussionEvent)
+T = TypeVar("T")
+
+
+class Created(BaseModel, Generic[T]):
+    type: Literal["created"] = "created"
+    item: T
+
+
+Crud = TypeAliasType("Crud", Created[T], type_params=(T,))
 PATH = "/discussions/{discussion_id}/events"
 UNION = {
     "oneOf": [
@@ -64,9 +74,9 @@ def test_stream_documents_the_union_as_a_named_discriminated_component(router):
     spec = document((router, {}))
 
     assert content(spec) == {
-        "text/event-stream": {"schema": {"$ref": "#/components/schemas/DiscussionCommentsEvent"}}
+        "text/event-stream": {"schema": {"$ref": "#/components/schemas/Discussion-CommentsEvent"}}
     }
-    union = spec["components"]["schemas"]["DiscussionCommentsEvent"]
+    union = spec["components"]["schemas"]["Discussion-CommentsEvent"]
     assert {name: union[name] for name in UNION} == UNION
     assert "type" not in union
     assert {"CommentAdded", "DiscussionClosed"} <= set(spec["components"]["schemas"])
@@ -97,6 +107,51 @@ def test_declared_name_is_the_components_name():
     assert content(spec)["text/event-stream"]["schema"]["$ref"].endswith("/NamedEvent")
 
 
+def test_given_name_is_the_components_name_where_another_is_declared():
+    manager = ChannelManager(NamedEvent, key_prefix="discussion", name="Given")
+
+    spec = document((create_sse_router(manager, PATH), {}))
+
+    assert content(spec)["text/event-stream"]["schema"]["$ref"].endswith("/Given")
+
+
+def test_names_that_are_made_of_keys_leave_those_of_models_and_each_other_alone():
+    class DiscussionEventsEvent(BaseModel):
+        """Named as a manager of discussions might name its union."""
+
+    class Event(BaseModel):
+        """As one without letters might."""
+
+    app = FastAPI()
+    for prefix in ("discussion", "обсуждение", "заметка", "discussion.", "Discussion"):
+        for suffix in ("events", "события"):
+            manager = ChannelManager(DiscussionEvent, key_prefix=prefix, key_suffix=suffix)
+            app.include_router(create_sse_router(manager, f"/{prefix}/{{id}}/{suffix}"))
+
+    @app.get("/models")
+    async def models() -> tuple[DiscussionEventsEvent, Event] | None:
+        """Return the user's models."""
+
+    schemas = set(app.openapi()["components"]["schemas"])
+    assert {"DiscussionEventsEvent", "Event", "Discussion-EventsEvent"} <= schemas
+    assert not [name for name in schemas if "__" in name]
+    assert len([name for name in schemas if "Event-" in name]) == 9
+
+
+def test_unions_of_a_generic_alias_are_told_apart_by_what_it_is_given():
+    numbers = ChannelManager(Crud[int], key_prefix="number")
+    texts = ChannelManager(Crud[str], key_prefix="text")
+
+    spec = document(
+        (create_sse_router(numbers, "/0/{id}"), {}), (create_sse_router(texts, "/1/{id}"), {})
+    )
+
+    names = [content(spec, f"/{i}/{{id}}")["text/event-stream"]["schema"]["$ref"] for i in (0, 1)]
+    assert [name.rpartition("/")[2] for name in names] == ["Crud_int_", "Crud_str_"]
+    assert spec["paths"]["/0/{id}"]["get"]["summary"] == "Stream Crud[int]"
+    assert spec["paths"]["/0/{id}"]["get"]["operationId"].startswith("stream_crud_int_")
+
+
 def test_single_model_is_documented_too():
     manager = ChannelManager(CommentAdded, key_prefix="comment")
 
@@ -117,7 +172,7 @@ def test_recursive_single_model_is_documented():
     spec = document((create_sse_router(manager, PATH), {}))
 
     reference = content(spec)["text/event-stream"]["schema"]["$ref"]
-    assert reference == "#/components/schemas/ThreadRepliesEvent"
+    assert reference == "#/components/schemas/Thread-RepliesEvent"
     assert spec["components"]["schemas"]["Thread"]["properties"]["replies"]["items"] == {
         "$ref": "#/components/schemas/Thread"
     }
@@ -130,7 +185,7 @@ def test_managers_of_one_union_have_components_of_their_own(discussions):
         (create_sse_router(discussions, PATH), {}), (create_sse_router(votes, "/votes/{id}"), {})
     )
 
-    assert {"DiscussionCommentsEvent", "VoteEventsEvent"} <= set(spec["components"]["schemas"])
+    assert {"Discussion-CommentsEvent", "Vote-EventsEvent"} <= set(spec["components"]["schemas"])
 
 
 def test_head_is_not_documented(router):
@@ -145,6 +200,16 @@ def test_parameters_are_the_resource_id_and_last_event_id(router):
         ("query", "last_event_id", False),
         ("header", "Last-Event-ID", False),
     ]
+
+
+def test_type_of_the_resource_id_is_that_of_the_path_parameter():
+    manager = ChannelManager(DiscussionEvent, key_prefix="discussion", resource_id_type=UUID)
+
+    [parameter, *_] = document((create_sse_router(manager, PATH), {}))["paths"][PATH]["get"][
+        "parameters"
+    ]
+
+    assert (parameter["schema"]["type"], parameter["schema"]["format"]) == ("string", "uuid")
 
 
 class Order(StrEnum):

@@ -5,6 +5,7 @@ import json
 from contextvars import ContextVar
 from types import FunctionType
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
 from fastapi import (
@@ -18,7 +19,7 @@ from fastapi import (
     Request,
     Response,
 )
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from fastapi_sse_channels import (
     Channel,
@@ -98,6 +99,27 @@ class TestPath:
 
         path = f"/notes/{value or unique}/events"
         assert await opens_channel(connect, notes, app, path, resource_id or unique)
+
+    @pytest.mark.parametrize("path", ["/notes/{note_id}/events", "/notes/{note_id:uuid}/events"])
+    async def test_any_spelling_of_a_typed_id_streams_the_channel_of_that_id(self, connect, path):
+        notes = make_manager(resource_id_type=UUID)
+        unique = UUID("0e123fb2-6bb5-416c-aa81-c1ddf775bf8c")
+        app = app_with(create_sse_router(notes, path))
+
+        upper = f"/notes/{str(unique).upper()}/events"
+        assert await opens_channel(connect, notes, app, upper, unique)
+        assert await opens_channel(connect, notes, app, f"/notes/{unique}/events", unique.hex)
+
+    async def test_id_that_is_not_of_its_type_is_a_client_error(self, connect):
+        notes = make_manager(resource_id_type=Annotated[str, AfterValidator(str.strip)])
+        app = app_with(
+            create_sse_router(notes, "/notes/{note_id}/events"),
+            create_sse_router(make_manager(resource_id_type=int), "/numbers/{number}/events"),
+        )
+
+        assert (await connect(app, "/numbers/seven/events")).status == 422
+        for nameless in ("%20", "x" * 256):
+            assert (await connect(app, f"/notes/{nameless}/events")).status == 422
 
     async def test_prefix_with_parameters_of_its_own(self, connect):
         notes = make_manager()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fastapi_sse_channels import InvalidEventError, InvalidResourceIdError
+from fastapi_sse_channels import ChannelManager, InvalidEventError, InvalidResourceIdError
 from fastapi_sse_channels.testing import RecordingPublisher, SSETestClient
 
 
@@ -58,6 +58,15 @@ async def test_mapping_becomes_an_event_and_numbers_become_ids(application, reco
     assert recorder.events("7") == [application.Note(text="a")]
     assert recorder.events(8) == [application.Gone()]
     assert recorder.events("9") == []
+
+
+async def test_ids_of_a_declared_type_are_recorded_in_one_spelling(application):
+    manager = ChannelManager(application.Event, key_prefix="note", resource_id_type=int)
+    recorder = RecordingPublisher(manager)
+
+    await recorder.publish("007", application.Gone())
+
+    assert recorder.events(7) == recorder.events("07") == [application.Gone()]
 
 
 async def test_recorder_refuses_what_the_manager_refuses(recorder):

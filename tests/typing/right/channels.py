@@ -38,6 +38,8 @@ Named = TypeAliasType("Named", DiscussionEvent)
 
 discussions = ChannelManager(DiscussionEvent, key_prefix="discussion", key_suffix="comments")
 assert_type(discussions, ChannelManager[CommentAdded | DiscussionClosed])
+typed = ChannelManager(CommentAdded, key_prefix="comment", resource_id_type=UUID)
+assert_type(typed, ChannelManager[CommentAdded])
 
 explicit = ChannelManager[DiscussionEvent](
     DiscussionEvent, key_prefix="discussion", broker=MemoryBroker()
